@@ -1,0 +1,70 @@
+"""All checkers in the order of how specific their answer is, so that one state gets one verdict.
+
+Rule: a checker is a pure function of what was seen and what is due; one that raises makes the verdict UNKNOWN, which
+fails, and never passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_durability.checkers import (
+    acknowledged,
+    archive,
+    damage,
+    duplicate,
+    empty,
+    healing,
+    healthy,
+    loadable,
+    order,
+    phantom,
+    resurrected,
+)
+from pytest_durability.ledger import Expectation
+from pytest_durability.observation import Observation
+from pytest_durability.verdict import Anomaly, Verdict
+
+Checker = Callable[[Observation, Expectation], Anomaly | None]
+
+CHECKERS: tuple[tuple[str, Checker], ...] = (
+    ("loadable", loadable.check),
+    ("empty", empty.check),
+    ("resurrected", resurrected.check),
+    ("archive", archive.check),
+    ("damage", damage.check),
+    ("acknowledged", acknowledged.check),
+    ("duplicate", duplicate.check),
+    ("phantom", phantom.check),
+    ("order", order.check),
+    ("healing", healing.check),
+    ("healthy", healthy.check),
+)
+"""Name and function of every checker, most specific first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """VALID, or INVALID with the anomaly, or UNKNOWN with the reason."""
+
+    verdict: Verdict
+    anomaly: Anomaly | None = None
+    reason: str = ""
+
+
+VALID = Judgement(Verdict.VALID)
+
+
+def judge(seen: Observation, due: Expectation, checkers: tuple[tuple[str, Checker], ...] = CHECKERS) -> Judgement:
+    """Ask every checker in order; the first anomaly is the verdict."""
+    unknown = ""
+    for name, check in checkers:
+        try:
+            anomaly = check(seen, due)
+        except Exception as error:  # noqa: BLE001  a crashed checker must become UNKNOWN, whatever it raised
+            unknown = unknown or f"checker {name} crashed: {type(error).__name__}: {error}"
+            continue
+        if anomaly is not None:
+            return Judgement(Verdict.INVALID, anomaly)
+    return Judgement(Verdict.UNKNOWN, reason=unknown) if unknown else VALID

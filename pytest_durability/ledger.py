@@ -1,0 +1,210 @@
+"""What a correct session must remember after a crash at any moment: the oracle, computed from the user's lane alone.
+
+Rule: three values. A message *must* be there once its append was acknowledged, *may* be there from the moment it was
+attempted, and must *not* be there before that, or after its removal was acknowledged. What failed or was interrupted
+stays *may* for ever. (Must-sets shrink as well as grow: a commit moves messages out.)
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_durability.adapter import Promise
+from pytest_durability.history import History, Lane, Op, Outcome
+from pytest_durability.observation import Row
+from pytest_durability.workload import Say
+
+APPENDS = ("append", "append_many")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message that was said: by which call (op number), and when it was acknowledged (None: never)."""
+
+    token: str
+    say: Say
+    call: int
+    acked: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One commit: the entries it may take (an entry index below `upto`), its call, its acknowledgement, and what it took.
+
+    `took`: tokens that the fault-free calibration run no longer showed after this commit.
+    """
+
+    call: int
+    acked: int | None
+    upto: int
+    took: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a fault-free run of the same workload taught.
+
+    `kinds`: (role, empty) of rows without a token. `altered`: tokens whose text does not come back as it was said.
+    `removed`: for each commit in order, the tokens that were gone afterwards. `published`: roles of files that exist
+    after a clean run. `volatile`: patterns of files that may change.
+    """
+
+    kinds: frozenset[tuple[str, bool]] = frozenset()
+    altered: frozenset[str] = frozenset()
+    removed: tuple[frozenset[str], ...] = ()
+    published: frozenset[str] = frozenset()
+    volatile: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What must, may and must not be there at one crash point.
+
+    `must` and `said` are entries in the order of saying (`needed`, `allowed`: how often each token is in them); `shed` holds the entries that a commit may have taken, `gone`
+    the tokens whose removal was acknowledged. `archives`: the adapter can show its archives.
+    """
+
+    at: int
+    must: tuple[Entry, ...]
+    said: tuple[Entry, ...]
+    shed: tuple[Entry, ...]
+    gone: frozenset[str]
+    promise: Promise
+    calibration: Calibration
+    archives: bool = False
+    needed: Mapping[str, int] = field(default_factory=dict)
+    allowed: Mapping[str, int] = field(default_factory=dict)
+    last: Mapping[str, Entry] = field(default_factory=dict)
+
+    def entry(self, token: str) -> Entry | None:
+        """The last entry of a token, or None if it was not said by then."""
+        return self.last.get(token)
+
+    def legal_stranger(self, row: Row) -> bool:
+        """Whether a row without a token is of a kind that a healthy run shows too (notices of other roles always are)."""
+        if row.role not in ("user", "assistant", "tool"):
+            return True
+        return (row.role, not row.text.strip()) in self.calibration.kinds
+
+
+class Ledger:
+    """Answers `at(k)`: what holds if the crash comes right after op k."""
+
+    __slots__ = ("_archives", "_cache", "_marks", "calibration", "entries", "promise", "removals")
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        removals: Sequence[Removal],
+        *,
+        promise: Promise,
+        calibration: Calibration,
+        archives: bool = False,
+    ) -> None:
+        self.entries = tuple(entries)
+        self.removals = tuple(removals)
+        self.promise = promise
+        self.calibration = calibration
+        self._archives = archives
+        marks = {entry.call for entry in entries} | {entry.acked for entry in entries if entry.acked is not None}
+        marks |= {removal.call for removal in removals} | {removal.acked for removal in removals if removal.acked is not None}
+        self._marks = sorted(marks)
+        self._cache: dict[int, Expectation] = {}
+
+    @classmethod
+    def build(
+        cls,
+        history: History,
+        says: Mapping[str, Say],
+        *,
+        promise: Promise,
+        calibration: Calibration | None = None,
+        archives: bool = False,
+    ) -> Ledger:
+        """Read the user's lane of a history. `says` maps each token to what was said with it."""
+        calibration = calibration or Calibration()
+        ends = {op.call: op for op in history if op.lane is Lane.USER and op.kind in ("ack", "raised")}
+        entries: list[Entry] = []
+        removals: list[Removal] = []
+        for op in history.lane(Lane.USER):
+            end = _acked(ends.get(op.seq))
+            if op.kind in APPENDS:
+                entries += [Entry(token, says[token], op.seq, end) for token in op.target.split(",") if token]
+            elif op.kind == "commit":
+                taken = calibration.removed[len(removals)] if len(removals) < len(calibration.removed) else frozenset()
+                live = {entry.token for entry in entries[_may_keep_from(entries, op.size) :]}
+                removals.append(Removal(op.seq, end, max(0, len(entries) - max(op.size, 0)), taken - live))
+        return cls(entries, removals, promise=promise, calibration=calibration, archives=archives)
+
+    def excusing(self, since: Mapping[str, int | None]) -> Ledger:
+        """The same ledger with some messages only *may* for a while: those whose copies a lost write took.
+
+        `since`: token -> the op from which on another copy was acknowledged (None: there is none).
+        """
+        entries = [replace(entry, acked=since.get(entry.token, entry.acked)) for entry in self.entries]
+        return Ledger(entries, self.removals, promise=self.promise, calibration=self.calibration, archives=self._archives)
+
+    def at(self, k: int) -> Expectation:
+        """What must, may and must not be there if the crash comes right after op `k`."""
+        segment = bisect_right(self._marks, k)
+        found = self._cache.get(segment)
+        if found is None:
+            found = self._cache[segment] = self._expect(k)
+        return found
+
+    def judging_points(self, first: int, last: int) -> tuple[int, ...]:
+        """The crash points of `[first, last]` at which a verdict can differ.
+
+        What must not be there is widest at `first`; what must be there grows towards `last`, except that a commit
+        shrinks it, so the moment before each commit counts too.
+        """
+        inside = {removal.call - 1 for removal in self.removals if first < removal.call <= last}
+        return tuple(sorted({first, last} | inside))
+
+    def turning_points(self, first: int, last: int) -> list[int]:
+        """The crash points of `[first, last]` from which on something else is due, in order, `first` included."""
+        return [first, *(mark for mark in self._marks if first < mark <= last)]
+
+    def _expect(self, k: int) -> Expectation:
+        said = [entry for entry in self.entries if entry.call <= k]
+        begun = [removal for removal in self.removals if removal.call <= k]
+        upto = max((removal.upto for removal in begun), default=0)
+        acknowledged = [removal for removal in begun if removal.acked is not None and removal.acked <= k]
+        again = [{entry.token for entry in said[removal.upto :]} for removal in acknowledged]  # said again since then
+        gone: frozenset[str] = frozenset().union(
+            *(removal.took - tokens for removal, tokens in zip(acknowledged, again, strict=True))
+        )
+        acked = [(i, entry) for i, entry in enumerate(said) if entry.acked is not None and entry.acked <= k]
+        must = tuple(entry for i, entry in acked if i >= upto)
+        shed = tuple(entry for i, entry in acked if i < upto)
+        return Expectation(
+            at=k,
+            must=must,
+            said=tuple(said),
+            shed=shed,
+            gone=gone,
+            promise=self.promise,
+            calibration=self.calibration,
+            archives=self._archives,
+            needed=Counter(entry.token for entry in must),
+            allowed=Counter(entry.token for entry in said),
+            last={entry.token: entry for entry in said},
+        )
+
+
+def _acked(end: Op | None) -> int | None:
+    return end.seq if end is not None and end.kind == "ack" and end.outcome is Outcome.OK else None
+
+
+def _may_keep_from(entries: Sequence[Entry], keep: int) -> int:
+    """The index of the first entry that a commit may keep live: the `keep`-th acknowledged one from the end.
+
+    What it *must* keep is less: the last `keep` entries of all, because those without an acknowledgement may be there too.
+    """
+    if keep <= 0:
+        return len(entries)
+    acked = [i for i, entry in enumerate(entries) if entry.acked is not None]
+    return acked[-keep] if len(acked) >= keep else 0

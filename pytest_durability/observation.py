@@ -1,0 +1,99 @@
+"""What a reopened store showed, reduced to what the checkers need.
+
+Rule: an observation holds no live object of the store, so that a state can be judged again and again without reopening it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_durability.tokens import find
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a transcript: role, text, and the tokens found in the text, in order."""
+
+    role: str
+    text: str
+    tokens: tuple[str, ...]
+
+    @classmethod
+    def of(cls, role: str, text: str) -> Row:
+        """A row with the tokens that its text holds."""
+        return cls(role, text, find(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exception that left the store: where it came from, and whether the adapter declared it as a refusal."""
+
+    during: str
+    kind: str
+    message: str
+    site: str
+    refused: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.during} raised {self.kind}: {self.message}" if self.message else f"{self.during} raised {self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A file that an open changed: its path, sizes before and after (None: absent), first differing content for people."""
+
+    path: str
+    before: int | None
+    after: int | None
+    site: str = ""
+
+    def __str__(self) -> str:
+        def size(value: int | None) -> str:
+            return "absent" if value is None else f"{value} B"
+
+        return f"{self.path}: {size(self.before)} -> {size(self.after)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What two opens of one crash state showed.
+
+    `rows`/`archived`: the first open (None: it failed, see `failure`). `again`/`again_failure`: the second open, from
+    the files as the first one left them. `changed`: files whose content the first open changed; `regrown`: files whose
+    content the second open changed again. `present`: tokens whose bytes stand in a published file of the state.
+    `healthy`: the session had been ended cleanly, so there was nothing to heal.
+    """
+
+    rows: tuple[Row, ...] | None
+    failure: Failure | None = None
+    archived: tuple[Row, ...] | None = None
+    again: tuple[Row, ...] | None = None
+    again_failure: Failure | None = None
+    changed: tuple[Change, ...] = ()
+    regrown: tuple[Change, ...] = ()
+    present: frozenset[str] = frozenset()
+    healthy: bool = False
+
+    def tokens(self) -> tuple[str, ...]:
+        """The tokens of all rows, in order."""
+        return tuple([name for row in self.rows or () for name in row.tokens])
+
+    def texts(self) -> dict[str, list[str]]:
+        """Token -> the texts of the rows that hold it."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows or ():
+            for token in row.tokens:
+                found.setdefault(token, []).append(row.text)
+        return found
+
+
+def entry_line(token: str, role: str, text: str) -> str:
+    """One message as a report shows it: `u1  user: what is in the report?`, in ASCII and cut at 60 characters."""
+    return f"{token}  {role}: {ascii(text[:60])[1:-1]}"
+
+
+def observed_lines(seen: Observation) -> tuple[str, ...]:
+    """What a reopened session showed, a line a row; a failure to load is one line."""
+    if seen.failure is not None:
+        return (f"nothing: {seen.failure}",)
+    return tuple(entry_line(",".join(row.tokens) or "-", row.role, row.text) for row in seen.rows or ())

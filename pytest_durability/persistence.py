@@ -1,0 +1,132 @@
+"""What a crash may take depends on the file system; each named model here says which losses are legal, and why.
+
+Rule: a model is data. A loss that no rule of the model allows is never made, because a false alarm costs more than a
+missed bug. Sources: ext4(5) `auto_da_alloc`, `delalloc` and `data=ordered`; fsync(2), rename(2) of POSIX.1-2017;
+Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pytest_durability.adapter import Promise
+from pytest_durability.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class PersistenceModel:
+    """The rules by which unsynced operations may be lost.
+
+    `names`: "live" (no name is ever lost), "prefix" (namespace operations persist in order, as one journal) or
+    "entries" (each directory entry persists by itself). `data`: "live" or "pages" (each page and each file size
+    persists by itself, as some version it had). `sync_commits_names`: fsync of a file makes all earlier namespace
+    operations durable. `size_needs_pages`: a file size is never durable before the pages it covers (no stale data).
+    `replace_flushes`: a rename over an existing name, and a close after truncation to zero, carry the data with them.
+    """
+
+    name: str
+    summary: str
+    strength: int
+    names: str = "live"
+    data: str = "live"
+    sync_commits_names: bool = False
+    size_needs_pages: bool = False
+    replace_flushes: bool = False
+    power: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PROCESS_KILL = PersistenceModel(
+    "process-kill",
+    "the process dies: what reached the kernel survives, what sat in user-space buffers is lost",
+    0,
+    power=False,
+)
+STRICT = PersistenceModel(
+    "strict",
+    "power fails on a disk where every operation is durable when it returns, in order (sync mounts); only the moment varies",
+    1,
+)
+EXT4_DELALLOC = PersistenceModel(
+    "ext4-delalloc",
+    "power fails on ext4 with default options: one metadata journal, delayed data, auto_da_alloc",
+    2,
+    names="prefix",
+    data="pages",
+    sync_commits_names=True,
+    size_needs_pages=True,
+    replace_flushes=True,
+)
+EXT4_NOAUTO = PersistenceModel(
+    "ext4-noauto-da-alloc",
+    "power fails on ext4 mounted with noauto_da_alloc: a replace does not carry the data with it",
+    3,
+    names="prefix",
+    data="pages",
+    sync_commits_names=True,
+    size_needs_pages=True,
+)
+POSIX = PersistenceModel(
+    "posix",
+    "power fails on a file system that does only what POSIX demands: names, sizes and pages persist independently",
+    4,
+    names="entries",
+    data="pages",
+)
+
+MODELS: dict[str, PersistenceModel] = {model.name: model for model in (PROCESS_KILL, STRICT, EXT4_DELALLOC, EXT4_NOAUTO, POSIX)}
+"""Every model by its name, from weak to strong: what holds under a later one holds under the earlier ones."""
+
+DEFAULT = ("process-kill", "strict", "ext4-delalloc", "posix")
+"""The models that are explored when nothing else is asked for."""
+
+LOCAL_POWER = ("strict", "ext4-delalloc", "posix")
+"""What "power-loss" claims when a promise names no file systems."""
+
+
+def model(name: str) -> PersistenceModel:
+    """Look a model up by its name.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    found = MODELS.get(name)
+    if found is None:
+        raise UsageError(
+            f"{name!r} is not a persistence model",
+            why="a verdict holds under a named model only",
+            fix=f"choose from: {', '.join(MODELS)}",
+        )
+    return found
+
+
+def resolve(names: str | Iterable[str | PersistenceModel] | None) -> tuple[PersistenceModel, ...]:
+    """Models from names (a list, or one text with commas), weakest first; None gives the default ones.
+
+    Raises:
+        UsageError: an unknown name, or no name at all.
+    """
+    if names is None:
+        names = DEFAULT
+    if isinstance(names, str):
+        names = [part.strip() for part in names.split(",") if part.strip()]
+    found = {model(str(name)).name: model(str(name)) for name in names}
+    if not found:
+        raise UsageError("no persistence model was named", fix=f"choose from: {', '.join(MODELS)}")
+    return tuple(sorted(found.values(), key=lambda item: item.strength))
+
+
+def fatal(promise: Promise, named: Iterable[str] | None = None) -> frozenset[str]:
+    """The names of the models under which a finding fails the test.
+
+    They follow from the promise; models that were named explicitly (`models=`) are fatal too.
+    """
+    names: set[str] = set(named or ())
+    if promise.acknowledged in ("process-kill", "power-loss"):
+        names.add("process-kill")
+    if promise.acknowledged == "power-loss":
+        names.update(LOCAL_POWER if promise.filesystems is None else (model(name).name for name in promise.filesystems))
+    return frozenset(names)

@@ -1,0 +1,72 @@
+"""Persistence models: looked up by name, ordered by strength, fatal as promised."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_durability.adapter import Promise
+from pytest_durability.errors import UsageError
+from pytest_durability.persistence import DEFAULT, LOCAL_POWER, MODELS, POSIX, PROCESS_KILL, fatal, model, resolve
+
+
+def test_strength_orders_the_models():
+    """No two models are equally strong, and the table stands from weak to strong."""
+    strengths = [found.strength for found in MODELS.values()]
+    assert strengths == sorted(set(strengths))
+    assert all(str(found) == name == found.name for name, found in MODELS.items())
+
+
+def test_only_a_process_kill_leaves_the_power_on():
+    """Every other model is a power cut."""
+    assert [found.name for found in MODELS.values() if not found.power] == ["process-kill"]
+    assert (PROCESS_KILL.names, PROCESS_KILL.data) == ("live", "live")
+
+
+@pytest.mark.parametrize("name", ["", "ext4", "Posix", "posix ", "*", None, 5])
+def test_an_unknown_model_is_told_with_the_known_ones(name):
+    """The names that exist stand in the message."""
+    with pytest.raises(UsageError, match="choose from: process-kill, strict"):
+        model(name)
+
+
+def test_models_are_resolved_weakest_first_and_once():
+    """Names, a text with commas and models are the same; repeats count once."""
+    expected = tuple(MODELS[name] for name in ("process-kill", "posix"))
+    assert (
+        resolve("posix, process-kill,")
+        == resolve(["posix", "process-kill", "posix"])
+        == resolve([POSIX, "process-kill"])
+        == expected
+    )
+    assert tuple(found.name for found in resolve(None)) == DEFAULT
+
+
+@pytest.mark.parametrize("names", ["", ",", " , ", [], ()])
+def test_no_model_at_all_is_refused(names):
+    """A run under no model would say nothing."""
+    with pytest.raises(UsageError, match="no persistence model"):
+        resolve(names)
+
+
+@pytest.mark.parametrize(
+    ("promise", "named", "expected"),
+    [
+        (Promise(), None, {"process-kill"}),
+        (Promise("clean-exit"), None, set()),
+        (Promise("clean-exit"), ["posix"], {"posix"}),
+        (Promise(), ["posix"], {"process-kill", "posix"}),
+        (Promise("power-loss"), None, {"process-kill", *LOCAL_POWER}),
+        (Promise("power-loss", filesystems=("ext4-delalloc",)), None, {"process-kill", "ext4-delalloc"}),
+        (Promise("power-loss", filesystems=("strict",)), ["posix"], {"process-kill", "strict", "posix"}),
+        (Promise(filesystems=("posix",)), None, {"process-kill"}),
+    ],
+)
+def test_what_is_fatal_follows_from_the_promise(promise, named, expected):
+    """A stronger promise makes more models fatal, and so does naming one."""
+    assert fatal(promise, named) == expected
+
+
+def test_a_promise_on_an_unknown_file_system_is_refused():
+    """A promise that names no model cannot be tested."""
+    with pytest.raises(UsageError, match="'ext5'"):
+        fatal(Promise("power-loss", filesystems=("ext5",)))
