@@ -1,0 +1,69 @@
+"""An op is worth little without the line of the store that made it, so the recorder looks up the stack.
+
+Rule: the site is the innermost frame that is neither standard library, nor this package, nor pytest or Hypothesis.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from types import FrameType
+
+_OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_STANDARD = tuple(
+    {os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib")}
+    | {os.path.join(os.path.realpath(sysconfig.get_path(name)), "") for name in ("stdlib", "platstdlib")}
+)
+_PACKAGES = ("site-packages", "dist-packages")
+_DRIVERS = frozenset(("_pytest", "pytest", "pluggy", "hypothesis", "xdist", "execnet"))
+
+_LABELS: dict[str, str] = {}
+"""File name of a code object -> how it is shown; empty for frames that do not count."""
+
+
+def here() -> str:
+    """`path:line` of the innermost frame that counts, `""` if there is none; for the recorder, three calls deep in it."""
+    frame: FrameType | None = sys._getframe(3)
+    labels = _LABELS
+    while frame is not None:
+        name = frame.f_code.co_filename
+        label = labels.get(name)
+        if label is None:
+            label = labels[name] = _label(name)
+        if label:
+            return f"{label}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def of_traceback(error: BaseException) -> str:
+    """`path:line` of the innermost frame that counts of an exception that left the store, `""` if there is none."""
+    trace, found = error.__traceback__, ""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        label = _LABELS.get(name)
+        if label is None:
+            label = _LABELS[name] = _label(name)
+        if label:
+            found = f"{label}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
+def _label(filename: str) -> str:
+    if filename.startswith("<"):  # frozen standard library, or generated code such as a dataclass's __init__
+        return ""
+    path = os.path.abspath(filename)
+    parts = path.split(os.sep)
+    package = max((parts.index(name) for name in _PACKAGES if name in parts), default=-1)
+    if package >= 0:
+        return "" if path.startswith(_OWN) or _is_driver(parts[package + 1]) else "/".join(parts[package:])
+    if path.startswith(_OWN) or path.startswith(_STANDARD):
+        return ""
+    below = os.path.relpath(path) if path.startswith(os.getcwd() + os.sep) else ""
+    return below.replace(os.sep, "/") or "/".join(parts[-2:])
+
+
+def _is_driver(name: str) -> bool:
+    return name.removesuffix(".py") in _DRIVERS
