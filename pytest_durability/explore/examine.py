@@ -1,0 +1,264 @@
+"""Walks the crash states of one recording under one model and finds those that break the promise.
+
+Rule: every distinct disk content is opened once and judged over every interval of crash points in which it is legal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pytest_durability.errors import InconclusiveError, UsageError
+from pytest_durability.evidence import crash_fault, explain
+from pytest_durability.faults import Schedule
+from pytest_durability.observation import Observation
+from pytest_durability.persistence import PersistenceModel
+from pytest_durability.persistence import model as model_named
+from pytest_durability.runner import Case, Runner
+from pytest_durability.verdict import Anomaly, Verdict
+from pytest_durability.world.disk.chains import Chains
+from pytest_durability.world.disk.cuts import Cut, find, walk
+from pytest_durability.world.disk.image import Image
+
+LAGGING = 2
+"""How many version chains may be behind in one crash state."""
+VERSIONS = 4
+"""By how many versions a chain may be behind (its durable version is always tried besides)."""
+LIMIT = 40_000
+"""How many cuts are tried per model; fewer losses come first."""
+DEEPER = 4_000
+"""How many crash states of healing are tried per model at depth 2; there one chain may be behind."""
+EXPLAINED = 300
+"""How many failing states of one model are looked at closely to tell distinct bugs apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A failing state by its name alone, so that it can travel between processes and be rebuilt.
+
+    `inner`: for a crash during the healing of that state, the crash of the healing, by the same two values.
+    """
+
+    model: str
+    first: int
+    lag: tuple[str, ...]
+    inner: tuple[int, tuple[str, ...]] | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the exploration of one model counted, and what it suspects (one suspect per identity)."""
+
+    model: str
+    points: int = 0
+    cuts: int = 0
+    states: int = 0
+    opened: int = 0
+    repeats: int = 0
+    deeper: int = 0
+    cut_short: bool = False
+    suspects: list[Suspect] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+
+
+class Examiner:
+    """Judges the crash states of one case; of several workers each takes the contents of its share."""
+
+    def __init__(self, runner: Runner, case: Case, depth: int = 1, *, share: int = 0, shares: int = 1) -> None:
+        self.runner, self.case, self.depth = runner, case, depth
+        self._share, self._shares = share, shares
+        self._chains: dict[str, Chains] = {}
+        self._observed: dict[int, Observation] = {}
+
+    def canary(self) -> None:
+        """See `Runner.canary`."""
+        self.runner.canary(self.case)
+
+    def chains(self, name: str) -> Chains:
+        """The version chains of the recording under a model, built once."""
+        found = self._chains.get(name)
+        if found is None:
+            model = model_named(name)
+            found = self._chains[name] = Chains.build(self.case.recording.initial, self.case.ops, model)
+        return found
+
+    def examine(self, name: str) -> Tally:
+        """All crash states under the model `name`, within the bounds."""
+        walker = _Walk(self, model_named(name))
+        walker.run()
+        return walker.tally
+
+    def mine(self, cut: Cut) -> bool:
+        """Whether the content of a cut belongs to this worker's share."""
+        return self._shares == 1 or cut.content % self._shares == self._share
+
+    def observe(self, cut: Cut) -> Observation:
+        """What two opens of a cut's content show; the same content is opened once, whatever model it came from."""
+        found = self._observed.get(cut.content)
+        if found is None:
+            found = self._observed[cut.content] = self.runner.observe(cut.image())
+        return found
+
+    def find(self, name: str, first: int, lag: Sequence[str]) -> Cut:
+        """The cut with this name under the model `name`."""
+        return find(self.chains(name), first, lag)
+
+    def rebuild(self, suspect: Suspect, *, fatal: bool) -> Anomaly:
+        """Make the full anomaly of a suspect, with its proof.
+
+        Raises:
+            UsageError: the state does not fail any more, so the store is not deterministic.
+        """
+        cut = self.find(suspect.model, suspect.first, suspect.lag)
+        anomaly = self.revisit(suspect, cut, None, fatal=fatal)
+        if anomaly is None:
+            raise UsageError(
+                f"a failing state of {self.runner.able.name} did not fail when it was opened again",
+                why="the store is not deterministic, so no finding about it can be reproduced",
+                fix='look for wall-clock times, unseeded chance or module state; isolation="process" rules out the last',
+            )
+        return anomaly
+
+    def revisit(self, suspect: Suspect, cut: Cut, point: int | None, *, fatal: bool) -> Anomaly | None:
+        """Open one state again and judge it at `point` (None: wherever it is legal)."""
+        inner = cut if suspect.inner is None else self.inner_cut(cut.image(), suspect.model, *suspect.inner)
+        seen = self.observe(inner)
+        span = (cut.first, cut.last) if point is None else (point, point)
+        judgement, at = self.runner.judge(self.case, inner.image, seen, *span)
+        if judgement.verdict is Verdict.UNKNOWN:
+            raise InconclusiveError(judgement.reason)
+        if judgement.anomaly is None:
+            return None
+        return self.explain(judgement.anomaly, seen, cut, at, suspect, fatal=fatal)
+
+    def inner_cut(self, image: Image, name: str, first: int, lag: tuple[str, ...]) -> Cut:
+        """A crash state of the healing that opening `image` does."""
+        return find(self.healing_chains(image, model_named(name)), first, lag)
+
+    def healing_chains(self, image: Image, model: PersistenceModel) -> Chains:
+        """The version chains of what opening `image` writes."""
+        return Chains.build(image, self.runner.reopener.look(image).healing, model)
+
+    def explain(self, anomaly: Anomaly, seen: Observation, cut: Cut, point: int, suspect: Suspect, *, fatal: bool) -> Anomaly:
+        """The anomaly with evidence and result."""
+        ops = self.case.history
+        crash = crash_fault(ops, suspect.model, first=cut.first, point=point, lag=cut.lag)
+        faults: list[object] = [*self.case.schedule, *([crash] if crash else [])]
+        note, losses = "", list(cut.losses(point))
+        if suspect.inner is not None:
+            note = f"then  a second crash during healing, after its operation {suspect.inner[0]}"
+            healing = self.runner.reopener.look(cut.image()).healing
+            inner = crash_fault(healing, suspect.model, first=suspect.inner[0], point=suspect.inner[0], lag=suspect.inner[1])
+            faults += [inner] if inner else []
+        return explain(
+            anomaly,
+            adapter=self.runner.able.name,
+            workload=self.case.workload,
+            schedule=Schedule.of(faults),
+            history=ops,
+            seen=seen,
+            due=self.case.ledger.at(point),
+            model=suspect.model,
+            point=point,
+            losses=losses,
+            fatal=fatal,
+            note=note,
+        )
+
+
+class _Walk:
+    """One pass over the cuts of one model."""
+
+    def __init__(self, examiner: Examiner, model: PersistenceModel) -> None:
+        self.examiner, self.model = examiner, model
+        self.runner, self.case = examiner.runner, examiner.case
+        self.tally = Tally(model.name)
+        self._seen: dict[int, Observation | None] = {}
+        self._known: dict[tuple[str, str, str], tuple[int, bool]] = {}
+        self._types: set[type[Anomaly]] = set()
+        self._explained = 0
+
+    def run(self) -> None:
+        chains = self.examiner.chains(self.model.name)
+        self.tally.points = len(self.case.ops)
+        walked = walk(chains, lagging=LAGGING, versions=VERSIONS, limit=LIMIT)
+        healed: list[Cut] = []
+        for cut in walked:
+            self.tally.cuts += 1
+            fresh = cut.content not in self._seen
+            if fresh:
+                self._seen[cut.content] = self._open(cut)
+            else:
+                self.tally.repeats += 1
+            seen = self._seen[cut.content]
+            if seen is None:
+                continue
+            self._judge(cut, cut, seen, None)
+            if fresh and self.examiner.depth > 1 and seen.again is not None:
+                healed.append(cut)
+        self.tally.cut_short = walked.cut_short
+        for cut in healed:  # afterwards, so that what needs one crash is told with one crash
+            self._deeper(cut)
+
+    def _open(self, cut: Cut) -> Observation | None:
+        if not self.examiner.mine(cut):
+            return None
+        self.tally.states += 1
+        before = self.runner.reopener.opened
+        seen = self.examiner.observe(cut)
+        self.tally.opened += self.runner.reopener.opened - before
+        return seen
+
+    def _deeper(self, outer: Cut) -> None:
+        """Crash the healing of one state, everywhere, with one chain behind."""
+        chains = self.examiner.healing_chains(outer.image(), self.model)
+        for inner in walk(chains, lagging=1, versions=1, limit=DEEPER):
+            if self.tally.deeper >= DEEPER:
+                self.tally.cut_short = True
+                return
+            self.tally.deeper += 1
+            before = self.runner.reopener.opened
+            seen = self.examiner.observe(inner)
+            self.tally.opened += self.runner.reopener.opened - before
+            self._judge(outer, inner, seen, inner)
+
+    def _judge(self, outer: Cut, inner: Cut, seen: Observation, second: Cut | None) -> None:
+        judgement, point = self.runner.judge(self.case, inner.image, seen, outer.first, outer.last)
+        if judgement.verdict is Verdict.UNKNOWN:
+            self.tally.unknown.add(judgement.reason)
+        if judgement.anomaly is None or self._explained >= EXPLAINED or self._seen_simpler(judgement.anomaly, outer, second, point):
+            return
+        self._explained += 1
+        name = None if second is None else (second.first, second.lag)
+        suspect = Suspect(self.model.name, outer.first, outer.lag, name)
+        anomaly = self.examiner.explain(judgement.anomaly, seen, outer, point, suspect, fatal=False)
+        self._remember(anomaly, suspect)
+
+    def _seen_simpler(self, anomaly: Anomaly, outer: Cut, second: Cut | None, point: int) -> bool:
+        """Whether the same thing goes wrong with less: without the second crash, or with fewer chains behind."""
+        if second is not None:
+            return type(anomaly) in self._types
+        self._types.add(type(anomaly))
+        lag = outer.lag
+        return len(lag) > 1 and any(self._fails_too(anomaly, outer.first, (one,), point) for one in lag)
+
+    def _fails_too(self, anomaly: Anomaly, first: int, lag: tuple[str, ...], point: int) -> bool:
+        try:
+            cut = self.examiner.find(self.model.name, first, lag)
+        except UsageError:  # the model does not let this chain lag alone
+            return False
+        if not cut.first <= point <= cut.last:
+            return False
+        judgement, _ = self.runner.judge(self.case, cut.image, self.examiner.observe(cut), point, point)
+        return type(judgement.anomaly) is type(anomaly)
+
+    def _remember(self, anomaly: Anomaly, suspect: Suspect) -> None:
+        """Keep the first sighting of each bug, or the first in which an acknowledged message is at stake: it says more."""
+        stake = anomaly.result is not None and bool(anomaly.result.expected)
+        known = self._known.get(anomaly.identity)
+        if known is None:
+            self._known[anomaly.identity] = (len(self.tally.suspects), stake)
+            self.tally.suspects.append(suspect)
+        elif stake and not known[1]:
+            self._known[anomaly.identity] = (known[0], True)
+            self.tally.suspects[known[0]] = suspect

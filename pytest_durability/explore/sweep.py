@@ -1,0 +1,175 @@
+"""Runs a workload once, then checks every crash state of every crash point within bounds that the report prints.
+
+Rule: nothing is sampled. What a bound or a limit cut away is said, and an UNKNOWN is never counted as a pass.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_durability.errors import InconclusiveError, UsageError
+from pytest_durability.explore.examine import LAGGING, LIMIT, VERSIONS, Examiner, Tally
+from pytest_durability.explore.factory import as_factory, reference_of
+from pytest_durability.explore.keeper import Keeper
+from pytest_durability.explore.settings import Context
+from pytest_durability.persistence import PersistenceModel, fatal, resolve
+from pytest_durability.runner import Runner, reraise
+from pytest_durability.verdict import Anomaly, ModelReport, SweepReport
+from pytest_durability.workload import Workload
+from pytest_durability.world.arena import Arena
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One worker's part of a sweep; everything in it can travel to another process."""
+
+    factory: Any
+    workload: Workload
+    models: tuple[str, ...]
+    depth: int
+    seed: int
+    isolation: str
+    share: int
+    shares: int
+
+
+def sweep(
+    adapter: Any,
+    workload: Any = None,
+    *,
+    models: Any = None,
+    depth: int = 2,
+    executor: Executor | None = None,
+    isolation: str = "same",
+    context: Context | None = None,
+) -> SweepReport:
+    """Record the workload once, then judge every crash state; at depth 2 also crashes during the healing of each.
+
+    Returns the report of a sweep without a fatal finding. Each finding, fatal or not, is saved as a case.
+
+    Raises:
+        Anomaly: one bug that the adapter's promise (or `models`) makes fatal; an ExceptionGroup for several.
+        AdapterError: the adapter is wrong; nothing was judged.
+        UsageError: an argument cannot be used.
+    """
+    __tracebackhide__ = True
+    context = context or Context()
+    factory = as_factory(adapter)
+    asked = models if models is not None else context.models
+    if depth not in (1, 2):
+        raise UsageError(f"sweep(depth={depth!r})", why="deeper crashes are not explored", fix="use 1 or 2")
+    chosen = resolve(asked)
+    keeper = Keeper(reference_of(adapter), context)
+    with keeper.watching():
+        report = _swept(factory, workload, chosen, fatal_names=asked, depth=depth, executor=executor, isolation=isolation, seed=context.seed)
+        keeper.keep(report)
+        if context.listen is not None:
+            context.listen(report)
+        reraise(report.anomalies, f"{len(report.anomalies)} distinct findings in {report.adapter}")
+    if report.unknown:
+        raise _unknown(report)
+    return report
+
+
+def _swept(
+    factory: Any, workload: Any, models: tuple[PersistenceModel, ...], *, fatal_names: Any, depth: int, executor: Executor | None, isolation: str, seed: int
+) -> SweepReport:
+    start = time.process_time()
+    names = tuple(model.name for model in models)
+    with Arena(seed) as arena:
+        runner = Runner(factory, arena, isolation)
+        steps = runner.workload(workload)
+        examiner = Examiner(runner, runner.prepare(steps), depth)
+        examiner.canary()
+        tallies = _tallies(_Job(factory, steps, names, depth, seed, isolation, 0, 1), examiner, executor)
+        deadly = fatal(runner.able.promise, names if fatal_names is not None else None)
+        found = [examiner.rebuild(suspect, fatal=tally.model in deadly) for tally in tallies for suspect in tally.suspects]
+        return _report(examiner, models, tallies, _distinct(found), time.process_time() - start)
+
+
+def _tallies(job: _Job, examiner: Examiner, executor: Executor | None) -> list[Tally]:
+    if executor is None:
+        return [examiner.examine(name) for name in job.models]
+    if isinstance(executor, ThreadPoolExecutor):
+        raise UsageError(
+            "sweep(executor=ThreadPoolExecutor(...))",
+            why="a recording takes over the file functions of its whole process, so two cannot share one",
+            fix="use ProcessPoolExecutor, or another executor that runs each job in a process of its own",
+        )
+    shares = max(1, getattr(executor, "_max_workers", None) or 4)
+    parts = list(executor.map(_work, [replace(job, share=share, shares=shares) for share in range(shares)]))
+    return [_merged([part[i] for part in parts]) for i in range(len(job.models))]
+
+
+def _work(job: _Job) -> list[Tally]:
+    """Run in a worker: the same recording again (it is deterministic), but only this worker's share of the states."""
+    with Arena(job.seed) as arena:
+        runner = Runner(job.factory, arena, job.isolation)
+        examiner = Examiner(runner, runner.prepare(job.workload), job.depth, share=job.share, shares=job.shares)
+        return [examiner.examine(name) for name in job.models]
+
+
+def _merged(parts: list[Tally]) -> Tally:
+    total = parts[0]
+    for part in parts[1:]:
+        total.states += part.states
+        total.repeats += part.repeats
+        total.deeper += part.deeper
+        total.opened += part.opened
+        total.suspects += part.suspects
+        total.unknown |= part.unknown
+    return total
+
+
+def _distinct(found: list[Anomaly]) -> list[Anomaly]:
+    """One anomaly per identity, the fatal sighting before the others, else the first."""
+    kept: dict[tuple[str, str, str], Anomaly] = {}
+    for anomaly in sorted(found, key=lambda item: not (item.result is not None and item.result.fatal)):
+        kept.setdefault(anomaly.identity, anomaly)
+    return list(kept.values())
+
+
+def _report(
+    examiner: Examiner, models: tuple[PersistenceModel, ...], tallies: list[Tally], found: list[Anomaly], seconds: float
+) -> SweepReport:
+    deadly = [anomaly for anomaly in found if anomaly.result is not None and anomaly.result.fatal]
+    return SweepReport(
+        adapter=examiner.runner.able.name,
+        steps=len(examiner.case.workload),
+        operations=len(examiner.case.history),
+        models=tuple(_model_report(model, tally, found) for model, tally in zip(models, tallies, strict=True)),
+        anomalies=tuple(deadly),
+        portability=tuple(anomaly for anomaly in found if anomaly not in deadly),
+        unknown=tuple(sorted({reason for tally in tallies for reason in tally.unknown})),
+        seconds=seconds,
+        store_share=examiner.runner.reopener.seconds / seconds if seconds else 0.0,
+        depth=examiner.depth,
+    )
+
+
+def _model_report(model: PersistenceModel, tally: Tally, found: list[Anomaly]) -> ModelReport:
+    return ModelReport(
+        model=model.name,
+        crash_points=tally.points,
+        cuts=tally.cuts,
+        states=tally.states,
+        judged=tally.opened,
+        repeats=tally.repeats,
+        lagging=LAGGING,
+        versions=VERSIONS,
+        limit=LIMIT,
+        cut_short=tally.cut_short,
+        findings=sum(1 for anomaly in found if anomaly.result is not None and anomaly.result.model == model.name),
+        deeper=tally.deeper,
+    )
+
+
+def _unknown(report: SweepReport) -> InconclusiveError:
+    return InconclusiveError(
+        f"{len(report.unknown)} checks of {report.adapter} gave no answer: {'; '.join(report.unknown[:5])}",
+        why="UNKNOWN is not a pass: something in the harness or the adapter crashed",
+        fix="the message names the checker; please report it with the adapter",
+    )

@@ -1,0 +1,108 @@
+"""One life of a store, from its open to its death: the only place that calls into an adapter.
+
+Rule: sync and async adapters look the same from here; one event loop per life, and nothing of it runs after the death.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pytest_durability.adapter import Message
+from pytest_durability.errors import AdapterError, DurabilityError
+from pytest_durability.observation import Failure, Row
+from pytest_durability.world.disk.site import of_traceback
+
+AdapterFactory = Callable[[], Any]
+
+_rows: dict[tuple[str, str], Row] = {}
+_ROWS_KEPT = 100_000
+
+
+class Incarnation:
+    """An adapter of its own, the store it opened, and its event loop (made when first needed)."""
+
+    __slots__ = ("_loop", "adapter", "store", "world")
+
+    def __init__(self, factory: AdapterFactory, world: Any) -> None:
+        self.adapter = factory()
+        self.world = world
+        self.store: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Open the store; exceptions of the store pass through."""
+        self.store = self._settle(self.adapter.open(self.world))
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call a method of the adapter with the store first; an awaitable result is awaited on this life's loop."""
+        return self._settle(getattr(self.adapter, name)(self.store, *args))
+
+    def rows(self, name: str = "transcript") -> tuple[Row, ...]:
+        """The transcript (or the archive) as rows.
+
+        Raises:
+            AdapterError: the adapter returned something that is no sequence of `Message`.
+        """
+        value = self.call(name)
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+            raise _wrong_type(self.adapter, name, value)
+        return tuple([_row(self.adapter, name, item) for item in value])
+
+    def finalise(self) -> None:
+        """Drop everything; called when the root is gated shut."""
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            for task in asyncio.all_tasks(loop):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  they are meant to die
+            loop.close()
+        self.store = self.adapter = self.world = None
+
+    def _settle(self, value: Any) -> Any:
+        if not inspect.isawaitable(value):
+            return value
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(_awaiting(value))
+
+
+async def _awaiting(value: Any) -> Any:
+    return await value
+
+
+def _row(adapter: Any, name: str, item: Any) -> Row:
+    if not isinstance(item, Message) or not isinstance(item.text, str) or not isinstance(item.role, str):
+        raise _wrong_type(adapter, name, item)
+    key = (item.role, item.text)
+    row = _rows.get(key)
+    if row is None:
+        if len(_rows) >= _ROWS_KEPT:
+            _rows.clear()
+        row = _rows[key] = Row.of(item.role, item.text)
+    return row
+
+
+def _wrong_type(adapter: Any, name: str, value: Any) -> AdapterError:
+    shown = ascii(value)[:80]
+    return AdapterError(
+        f"{type(adapter).__name__}.{name} gave {shown} of type {type(value).__name__}",
+        why="rows are matched by role and text",
+        fix=f"return a list of Message(role, text) from {name}(store)",
+    )
+
+
+def failure(during: str, error: BaseException, refuses: tuple[type[BaseException], ...], root: str) -> Failure:
+    """What left the store, as a value. Misuse errors of the harness are raised again: they are not the store's.
+
+    `root` is written as `<root>` in the message, because its name differs between processes.
+    """
+    if isinstance(error, DurabilityError):
+        raise error
+    try:
+        told = str(error)
+    except Exception as broken:  # noqa: BLE001  the store's own exception class cannot print itself
+        told = f"(its message cannot be read: {type(broken).__name__})"
+    message = told.replace(root, "<root>").split("\n", 1)[0][:200]
+    return Failure(during, type(error).__name__, message, of_traceback(error), isinstance(error, refuses))

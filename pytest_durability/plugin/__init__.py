@@ -1,0 +1,185 @@
+"""Joins the harness and pytest: options, the marker, the `durability` fixture, and the report of a failure.
+
+Rule: a test run that uses nothing of this pays nothing, so everything but pytest is imported inside functions; and what
+must reach the terminal or a junit file travels as `user_properties` and report sections, because these survive xdist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_durability.plugin import options
+from pytest_durability.plugin.fixture import STATE, Durability, State, anomalies
+
+if TYPE_CHECKING:
+    from pytest_durability.verdict import Anomaly
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Each option on the command line has a twin in the configuration file, in snake case."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check all options before the first test is collected."""
+    config.addinivalue_line("markers", f"{options.MARKER}: defaults for the calls of the durability fixture in this test")
+    config.stash[STATE] = state = State(options.read(config))
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Listener(state), "durability-listener")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind in a process that runs pytest more than once."""
+    if config.pluginmanager.hasplugin("durability-listener"):
+        config.pluginmanager.unregister(name="durability-listener")
+    if STATE in config.stash:
+        del config.stash[STATE]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The controller of xdist draws the seed and hands it, with the directory, to each worker."""
+    told = node.config.stash[STATE].options
+    node.workerinput["durability"] = {"seed": told.seed, "directory": str(told.directory)}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check the markers; with `--durability-replay` keep only the test that the case was saved for."""
+    # A usage error at this place would look like a crash of the worker; there the test itself fails, in its setup.
+    if not hasattr(config, "workerinput"):
+        for item in items:
+            options.marker(item)
+    case = config.stash[STATE].options.replay
+    if case is None or not case.test:
+        return
+    chosen = [item for item in items if item.nodeid == case.test]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid != case.test])
+        items[:] = chosen
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Remember the running test, so that a session-scoped fixture can know it."""
+    state = item.config.stash[STATE]
+    before, state.item = state.item, item
+    try:
+        return (yield)
+    finally:
+        state.item = before
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A marker that cannot be used fails its test, wherever the test runs."""
+    options.marker(item)
+
+
+@pytest.fixture(scope="session")
+def durability(request: pytest.FixtureRequest) -> Durability:
+    """Breaks the world under a session store and judges what survives: `durability.sweep(MyAdapter)`."""
+    return Durability(request.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the sections of each anomaly below the failure, and verdict, names and case ids into the properties."""
+    error = call.excinfo.value if call.excinfo is not None else None
+    found = anomalies(error)
+    _note_verdict(item, call.when, error, found)  # before the report is made, because that takes a copy
+    report = yield
+    for number, anomaly in enumerate(found, start=1):
+        if anomaly.result is not None:
+            report.sections += _sections(item, anomaly, number if len(found) > 1 else 0)
+    return report
+
+
+def _note_verdict(item: pytest.Item, when: str, error: BaseException | None, found: list[Anomaly]) -> None:
+    noted = {name for name, _ in item.user_properties}
+    if found:
+        cases = [anomaly.result.case_id for anomaly in found if anomaly.result is not None and anomaly.result.case_id]
+        item.user_properties += [
+            (options.PREFIX + "verdict", "invalid"),
+            (options.PREFIX + "anomalies", ",".join(type(anomaly).__name__ for anomaly in found)),
+            *([(options.PREFIX + "cases", ",".join(cases))] if cases else []),
+        ]
+    elif error is not None and type(error).__name__ == "InconclusiveError":
+        item.user_properties.append((options.PREFIX + "verdict", "unknown"))
+    elif when == "call" and error is None and options.PREFIX + "sweep" in noted:
+        item.user_properties.append((options.PREFIX + "verdict", "valid"))
+
+
+def _sections(item: pytest.Item, anomaly: Anomaly, number: int) -> Iterator[tuple[str, str]]:
+    from pytest_durability.report import text
+
+    if anomaly.result is None:
+        return
+    for title, content in text.sections(anomaly.result, test=item.nodeid, verbosity=item.config.get_verbosity()):
+        yield (f"{title} ({number} {type(anomaly).__name__})" if number else title), content
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Silent unless an option is set or the run is verbose."""
+    told = config.stash[STATE].options
+    if not told.given and config.get_verbosity() < 1:
+        return None
+    seed = [] if any(text.startswith("seed=") for text in told.given) else [f"seed={told.seed}"]
+    return f"durability: {', '.join([*told.given, *seed])}"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A replay that never took place must not look like a store that was repaired."""
+    if not hasattr(session.config, "workerinput") and exitstatus == pytest.ExitCode.OK and _unreplayed(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unreplayed(config: pytest.Config) -> str:
+    state = config.stash[STATE]
+    case = state.options.replay
+    planned = config.getoption("collectonly", default=False) or config.getoption("setuponly", default=False)
+    if case is None or planned or any(name == options.PREFIX + "replayed" for said in state.said.values() for name, _ in said):
+        return ""
+    where = f" of the test {case.test}" if case.test else ""
+    return f"case {case.id}{where} was not replayed: no test that was run sweeps {case.adapter}"
+
+
+class _Listener:
+    """Collects what tests said, in the process that writes to the terminal (the controller, under xdist)."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the properties of the last report of each test: they include those of the ones before."""
+        said = [(str(name), str(value)) for name, value in report.user_properties if str(name).startswith(options.PREFIX)]
+        if said:
+            self._state.said[report.nodeid] = said
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One line for each finding that did not fail its test; with -v one line for each sweep, with -vv its table."""
+    lines = list(_summary(config.stash[STATE], config.get_verbosity()))
+    if missed := _unreplayed(config):
+        lines.append(missed)
+    if lines:
+        terminalreporter.section("durability")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _summary(state: State, verbosity: int) -> Iterator[str]:
+    for test, said in state.said.items():
+        names = {name for name, _ in said}
+        told = verbosity > 0 or bool(names & {options.PREFIX + "portability", options.PREFIX + "anomalies"})
+        for name, value in said:
+            kind = name.removeprefix(options.PREFIX)
+            if kind == "replay" or (kind == "sweep" and told and verbosity >= 0):
+                yield f"{test}: {value}"
+            elif kind == "portability" and verbosity >= 0:
+                yield f"portability: {test}: {value}"
+            elif kind == "table":
+                yield from value.split("\n")[1:]

@@ -1,0 +1,223 @@
+"""The `durability` fixture: what a test calls, with everything that pytest knows about that test filled in.
+
+Rule: no state of a test is kept here. What a call did is noted on the running test as `user_properties`, because these
+reach the terminal and the junit file under xdist too; what it found is raised as if from the line of the test.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from pytest_durability.plugin.options import PREFIX, Options, marker
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from pytest_durability.explore.case import Case
+    from pytest_durability.explore.settings import Context
+    from pytest_durability.verdict import Anomaly, Result, SweepReport
+    from pytest_durability.world.world import World
+
+T = TypeVar("T")
+NOTES = 20
+"""So many different things of one kind are noted on one test."""
+
+
+@dataclass
+class State:
+    """What the plugin remembers of one run: the test that is running, and what tests said for the end of the run."""
+
+    options: Options
+    item: pytest.Item | None = None
+    said: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+
+STATE = pytest.StashKey[State]()
+"""Where the state of a run hangs on its `pytest.Config`."""
+
+
+class Durability:
+    """What the `durability` fixture gives: it holds no state of a test, so any test and any Hypothesis example can use it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def __repr__(self) -> str:
+        return "<durability>"
+
+    def sweep(
+        self,
+        adapter: Any,
+        workload: Any = None,
+        *,
+        models: Any = None,
+        depth: int | None = None,
+        executor: Any = None,
+        isolation: str | None = None,
+    ) -> SweepReport:
+        """Run a workload once, then judge every crash state of every crash point within the printed bounds.
+
+        At `depth` 2 (the default, unless the marker says otherwise) crashes during the healing of each state are tried too.
+
+        Raises:
+            Anomaly: a finding that fails the test; an exception group for several distinct ones.
+            UsageError: an argument cannot be used.
+            AdapterError: the adapter cannot be used.
+        """
+        __tracebackhide__ = True
+        from pytest_durability.explore.sweep import sweep
+
+        call = self._call()
+        if call.options.replay is not None:
+            return call.replay_instead(adapter, call.options.replay)
+        told = call.marker
+        report = call.run(
+            lambda: sweep(
+                adapter,
+                workload,
+                models=models,
+                depth=told.get("depth", 2) if depth is None else depth,
+                executor=executor,
+                isolation=told.get("isolation", "same") if isolation is None else isolation,
+                context=call.context,
+            )
+        )
+        call.note_sweep(report)
+        return report
+
+    def world(
+        self, *, disk: str = "files", isolation: str | None = None, provider: Any = None, clock: Any = None
+    ) -> AbstractContextManager[World]:
+        """A `World` for a hand-written test, as a context manager.
+
+        Raises:
+            UsageError: an argument cannot be used; told when the block is entered.
+        """
+        __tracebackhide__ = True
+        from pytest_durability.world.world import open_world
+
+        call = self._call()
+        kind = call.marker.get("isolation", "same") if isolation is None else isolation
+        return open_world(disk=disk, isolation=kind, provider=provider, clock=clock, seed=call.context.seed)
+
+    def replay(self, case: Case | str | os.PathLike[str]) -> Result:
+        """Run a saved case exactly, given as a `Case`, its id or its file; returns the result if nothing is wrong any more.
+
+        Raises:
+            Anomaly: the case still fails.
+            CaseError: the case cannot be read, or does not fit the store any more.
+        """
+        __tracebackhide__ = True
+        from pytest_durability.explore.case import Case as Saved
+        from pytest_durability.explore.replay import replay
+
+        call = self._call()
+        given = case if isinstance(case, Saved) else os.fspath(case)
+        return call.run(lambda: replay(given, context=call.context))
+
+    def _call(self) -> _Call:
+        state = self._config.stash[STATE]
+        return _Call(self._config, state.options, state.item, marker(state.item))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of the fixture: in which test, with which settings; what it did is noted on the test."""
+
+    config: pytest.Config
+    options: Options
+    item: pytest.Item | None
+    marker: dict[str, Any]
+
+    @property
+    def context(self) -> Context:
+        """The marker goes before the command line, and that before the configuration file."""
+        from pytest_durability.explore.settings import Context
+
+        return Context(
+            directory=self.options.directory,
+            test=self.item.nodeid if self.item is not None else "",
+            models=self.marker.get("models", self.options.models),
+            seed=self.marker.get("seed", self.options.seed),
+            profile=self.marker.get("profile", self.options.profile),
+            rootdir=self.config.rootpath,
+            replay=self.options.replay,
+        )
+
+    def run(self, action: Callable[[], T]) -> T:
+        """Do it; a finding or a misuse then seems to come from the line of the user's test, not from inside the harness."""
+        __tracebackhide__ = True
+        from pytest_durability.errors import DurabilityError
+        from pytest_durability.verdict import Anomaly
+
+        try:
+            return action()
+        except (Anomaly, DurabilityError, ExceptionGroup) as error:
+            found = anomalies(error)
+            report = next((anomaly.report for anomaly in found if anomaly.report is not None), None)
+            if report is not None:
+                self.note_sweep(report)
+            if isinstance(error, ExceptionGroup):
+                if not found:
+                    raise
+                # The first words of a short summary are all that fits there, so they name what was found.
+                names = ", ".join(dict.fromkeys(type(anomaly).__name__ for anomaly in found))
+                raise ExceptionGroup(f"{names}: {error.message}", error.exceptions) from None
+            raise (error if self.config.option.fulltrace else error.with_traceback(None)) from error.__cause__
+
+    def replay_instead(self, adapter: Any, case: Case) -> SweepReport:
+        """Run the case that `--durability-replay` names instead of a sweep, if it is a case of this adapter."""
+        __tracebackhide__ = True
+        from pytest_durability.explore.factory import reference_of
+        from pytest_durability.explore.replay import replay
+        from pytest_durability.verdict import SweepReport
+
+        nothing = SweepReport(adapter=case.adapter.rpartition(":")[2], steps=0, operations=0, models=())
+        # One test may sweep several adapters. The module is left out: its name depends on how pytest imports tests.
+        if reference_of(adapter).rpartition(":")[2] != case.adapter.rpartition(":")[2]:
+            return nothing
+        self.note("replayed", case.id)
+        result = self.run(lambda: replay(case, adapter=adapter, context=self.context))
+        self.note("replay", f"case {case.id} no longer fails: nothing wrong found with {result.schedule or 'no fault'}")
+        return nothing
+
+    def note(self, name: str, value: str) -> None:
+        """Note something on the running test, once; reports and junit files carry it."""
+        if self.item is None:
+            return
+        said = self.item.user_properties
+        if (PREFIX + name, value) in said:
+            return
+        # A test may sweep in a loop, or in each example of Hypothesis.
+        number = sum(known == PREFIX + name for known, _ in said)
+        if number < NOTES:
+            said.append((PREFIX + name, value))
+        elif number == NOTES:
+            said.append((PREFIX + name, f"more than {NOTES}, the others are not shown"))
+
+    def note_sweep(self, report: SweepReport) -> None:
+        """Note what a sweep did and what it found elsewhere."""
+        from pytest_durability.report import text
+
+        self.note("sweep", text.headline(report))
+        for anomaly in report.portability:
+            self.note("portability", text.finding(anomaly))
+        if self.config.get_verbosity() > 1:
+            self.note("table", text.summary(report))
+
+
+def anomalies(error: BaseException | None) -> list[Anomaly]:
+    """The anomalies of an exception: itself, or those in an exception group."""
+    # Before this module is loaded no anomaly can exist, and an unrelated run must not load it.
+    verdict = sys.modules.get("pytest_durability.verdict")
+    if verdict is None or error is None:
+        return []
+    if isinstance(error, BaseExceptionGroup):
+        return [anomaly for part in error.exceptions for anomaly in anomalies(part)]
+    return [error] if isinstance(error, verdict.Anomaly) else []

@@ -1,0 +1,143 @@
+"""Opens a store on a given disk content and reports what it showed, without judging it.
+
+Rule: equal bytes are opened once (the answer is remembered); what an open wrote is recorded like everything else, so
+that a crash during healing can be explored from the same log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from pytest_durability.errors import DurabilityError
+from pytest_durability.faults import role_of
+from pytest_durability.history import History, Lane, Op
+from pytest_durability.incarnation import AdapterFactory, Incarnation, failure
+from pytest_durability.observation import Failure, Observation, Row
+from pytest_durability.recording import Capabilities
+from pytest_durability.tokens import mark
+from pytest_durability.world.arena import Arena
+from pytest_durability.world.disk.difference import changes
+from pytest_durability.world.disk.image import Image
+from pytest_durability.world.disk.recorder import Recorder
+from pytest_durability.world.process import Run, run_here
+from pytest_durability.world.world import World
+
+LIFE = 9_000
+"""The number of the life that reopens: every reopen draws the same ids, and none that the recorded lives drew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one open showed, and what it did to the disk.
+
+    `after`: the disk afterwards (None: the open wrote nothing). `healing`: the operations of the open, numbered from 1.
+    """
+
+    rows: tuple[Row, ...] | None
+    archived: tuple[Row, ...] | None = None
+    failure: Failure | None = None
+    after: Image | None = None
+    healing: tuple[Op, ...] = ()
+
+
+class Reopener:
+    """Opens states in one arena with one adapter; `opened` counts real opens, `seconds` the CPU time inside the store."""
+
+    def __init__(self, factory: AdapterFactory, able: Capabilities, arena: Arena, run: Run = run_here) -> None:
+        self._factory, self._able, self._arena, self._run = factory, able, arena, run
+        self._looks: dict[str, Look] = {}
+        self.opened = 0
+        self.seconds = 0.0
+
+    def look(self, image: Image, key: str | None = None) -> Look:
+        """What an open of `image` shows; remembered by content (`key`: the image's key, if known)."""
+        key = key or image.key()
+        found = self._looks.get(key)
+        if found is None:
+            found = self._looks[key] = self.open_now(image)
+        return found
+
+    def open_now(self, image: Image, *, close: bool = False) -> Look:
+        """Mount an image, open the session, read it, and let that life die (after a clean close, if asked for)."""
+        self.opened += 1
+        return cast("Look", self._run(self._open_here, image, close))
+
+    def _open_here(self, image: Image, close: bool) -> Look:  # noqa: FBT001  passed on by position
+        self._arena.mount(image)
+        self._arena.entropy.reseed(LIFE)
+        history = History()
+        recorder = Recorder(self._arena.root, history, image)
+        life = Incarnation(self._factory, World(self._arena, history))
+        recorder.start()
+        start = time.process_time()
+        try:
+            rows, archived, failed = self._read(life, close=close)
+        finally:
+            self.seconds += time.process_time() - start
+            recorder.kill()
+            recorder.stop()
+            self._arena.bury(life)
+        healing = tuple(op for op in history if op.lane is Lane.DISK)
+        wrote = any(op.effect is not None for op in healing)
+        return Look(rows, archived, failed, recorder.tree.image() if wrote else None, healing if wrote else ())
+
+    def _read(
+        self, life: Incarnation, *, close: bool
+    ) -> tuple[tuple[Row, ...] | None, tuple[Row, ...] | None, Failure | None]:
+        during, refuses, root = "open", self._able.refuses, str(self._arena.root)
+        try:
+            life.open()
+            if "heal" in self._able.members:
+                during = "heal"
+                life.call("heal")
+            during = "transcript"
+            rows = life.rows()
+            archived = None
+            if "archived" in self._able.members:
+                during = "archived"
+                archived = life.rows("archived")
+            if close and "close" in self._able.members:
+                during = "close"
+                life.call("close")
+        except DurabilityError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever leaves the store is what we came to see
+            return None, None, failure(during, error, refuses, root)
+        return rows, archived, None
+
+    def observe(self, image: Image, key: str | None = None, volatile: Iterable[str] = ()) -> Observation:
+        """Two opens of one state, as an observation.
+
+        What the first open changed is not asked here (after a crash it may heal), and `present` is filled in by the judge.
+        """
+        first = self.look(image, key)
+        if first.after is None or first.failure is not None:
+            return Observation(first.rows, first.failure, first.archived)
+        second = self.look(first.after)
+        return Observation(
+            rows=first.rows,
+            archived=first.archived,
+            again=second.rows,
+            again_failure=second.failure,
+            regrown=changes(first.after, second.after, volatile, _sites(second.healing)) if second.after is not None else (),
+        )
+
+
+def present(image: Image, tokens: Iterable[str], published: frozenset[str]) -> frozenset[str]:
+    """The tokens whose mark stands in a file whose role a healthy session has too (left-over files do not count)."""
+    wanted = {token: mark(token).encode() for token in tokens}
+    if not wanted:
+        return frozenset()
+    found: set[str] = set()
+    for file in image.files:
+        if published and role_of(file.path) not in published:
+            continue
+        found.update(token for token, needle in wanted.items() if needle in file.data)
+    return frozenset(found)
+
+
+def _sites(healing: Iterable[Op]) -> dict[str, str]:
+    return {op.target: op.site for op in healing if op.site}

@@ -1,0 +1,140 @@
+"""A finding is worth what its report is worth: this is what the terminal shows of a result and of a sweep.
+
+Rule: the same result gives the same bytes (no dates, no durations, no absolute order of dictionaries); what a limit cut
+away is said with its number.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from pytest_durability.faults import Crash
+from pytest_durability.report.difference import difference
+from pytest_durability.report.timeline import timeline
+from pytest_durability.report.words import WIDTH, count, fit, plain
+from pytest_durability.verdict import Anomaly, ModelReport, Result, SweepReport
+
+STEPS = 40
+"""So many steps of a workload are printed; the saved case has all of them."""
+FINDINGS = 20
+"""So many findings of a sweep are printed as one line each."""
+_MODEL_ROW = "  {:<21}{:>7}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}"
+
+
+def sections(result: Result, *, test: str = "", verbosity: int = 0) -> list[tuple[str, str]]:
+    """Title and text of each section below a failure, in reading order.
+
+    `test` is the pytest node id for the command that reproduces it. A negative `verbosity` keeps that command only, a
+    positive one shows all ops.
+    """
+    if verbosity < 0:
+        return [("durability: reproduce", f"  exact     {command(result, test)}")]
+    return [
+        ("durability: timeline", timeline(result, everything=verbosity > 0)),
+        ("durability: state", difference(result)),
+        ("durability: reproduce", reproduce(result, test)),
+    ]
+
+
+def command(result: Result, test: str) -> str:
+    """The command line that runs exactly this case again; without a saved case, the one that runs the test."""
+    words = ["pytest", *([test] if test else [])]
+    if result.case_id:
+        words.append(f"--durability-replay={result.case_id}")
+    return plain(shlex.join(words))
+
+
+def reproduce(result: Result, test: str = "") -> str:
+    """What to type to see it again, and the two texts that define the run."""
+    faults = list(result.schedule or ())
+    crashes = sum(isinstance(fault, Crash) for fault in faults) or int(bool(result.model))
+    ops = result.crash_after or len(result.history or ())
+    numbers = [count(ops, "op"), count(crashes, "crash")]
+    if len(faults) > crashes:
+        numbers.append(count(len(faults) - crashes, "other fault"))
+    if result.losses:
+        numbers.append(f"{count(len(result.losses), 'operation')} lost")
+    lines = [f"  {', '.join(numbers)}", f"  exact     {command(result, test)}"]
+    lines += _listed("fault", [str(fault) for fault in faults])
+    return "\n".join(lines + _listed("workload", [str(step) for step in result.workload or ()]))
+
+
+def _listed(label: str, texts: Sequence[str]) -> list[str]:
+    lines = [f"  {label if number == 0 else '':<8}  {plain(text)}" for number, text in enumerate(texts[:STEPS])]
+    if len(texts) > STEPS:
+        lines.append(f"            ... {len(texts) - STEPS} left out, the saved case has all of them")
+    return lines
+
+
+def name(anomaly: Anomaly) -> str:
+    """`LostAcknowledged under posix`: the verdict in two words."""
+    model = anomaly.result.model if anomaly.result is not None else ""
+    return type(anomaly).__name__ + (f" under {model}" if model else "")
+
+
+def finding(anomaly: Anomaly) -> str:
+    """One finding as one line: verdict, summary, source line in the store, id of the saved case."""
+    case = anomaly.result.case_id if anomaly.result is not None else ""
+    site = f" ({anomaly.site})" if anomaly.site else ""
+    return plain(f"{name(anomaly)}: {anomaly.summary}{site}{f' [case {case}]' if case else ''}")
+
+
+def headline(report: SweepReport) -> str:
+    """One sweep as one line: adapter, operations, states, models."""
+    models = ", ".join(model.model for model in report.models)
+    return plain(
+        f"{report.adapter}: {report.verdict.value}, {count(report.operations, 'operation')}, "
+        f"{count(report.states, 'crash state')}{f' under {models}' if models else ''}"
+    )
+
+
+def summary(report: SweepReport, *, timing: bool = True) -> str:
+    """What a sweep tried within which bounds, and what it found; `timing` adds the one line that differs between runs."""
+    size = f"{count(report.steps, 'step')}, {count(report.operations, 'operation')}, depth {report.depth}"
+    lines = [plain(f"{report.adapter}: {report.verdict.value} ({size})")]
+    if report.models:
+        lines.append(_MODEL_ROW.format("model", "points", "cuts", "states", "opened", "repeats", "deeper", "found"))
+        lines += [_model(model) for model in report.models]
+        lines += _bounds(report.models)
+    lines += _findings("fails", report.anomalies)
+    lines += _findings("portability", report.portability)
+    lines += [fit(f"  not judged: {reason}", WIDTH) for reason in report.unknown[:FINDINGS]]
+    lines += _cut(len(report.unknown))
+    if timing:
+        lines.append(f"  time {report.seconds:.2f} s, {report.store_share:.0%} of it inside the store")
+    return "\n".join(lines)
+
+
+def _model(model: ModelReport) -> str:
+    return _MODEL_ROW.format(
+        model.model,
+        model.crash_points,
+        model.cuts,
+        model.states,
+        model.judged,
+        model.repeats,
+        model.deeper,
+        model.findings,
+    )
+
+
+def _bounds(models: Sequence[ModelReport]) -> list[str]:
+    """The bounds once for each group of models that shares them, and a warning for each limit that was reached."""
+    groups: dict[tuple[int, int, int], list[str]] = {}
+    for model in models:
+        groups.setdefault((model.lagging, model.versions, model.limit), []).append(model.model)
+    lines = []
+    for (lagging, versions, limit), names in groups.items():
+        whom = "" if len(groups) == 1 else f" of {', '.join(names)}"
+        lines.append(f"  bounds{whom}: {count(lagging, 'chain')} behind, {count(versions, 'version')} each, {limit} cuts")
+    lines += [f"  limit reached under {model.model}: not every crash state was tried" for model in models if model.cut_short]
+    return lines
+
+
+def _findings(label: str, anomalies: Sequence[Anomaly]) -> list[str]:
+    return [f"  {label}: {finding(anomaly)}" for anomaly in anomalies[:FINDINGS]] + _cut(len(anomalies))
+
+
+def _cut(number: int) -> list[str]:
+    return [f"  ... {number - FINDINGS} more left out"] if number > FINDINGS else []

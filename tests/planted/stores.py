@@ -1,0 +1,307 @@
+"""One sound store and a row of broken ones, each with a single planted bug of the kind that is found in real projects.
+
+Rule: a variant differs from the sound store in one place, says which anomaly it must cause, and is otherwise honest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pytest_durability import Message, Promise
+
+
+def sync_directory(folder):
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace(path, data):
+    """Atomic and durable: temporary file, fsync, rename, fsync of the directory."""
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+class Sound:
+    """JSON Lines with archives: append + fsync, a commit that archives before it clears, a heal that is sound.
+
+    Methods that variants override are the places where stores go wrong.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.live = folder / "live.jsonl"
+        self.archive = folder / "archive.jsonl"
+        if not folder.exists():
+            folder.mkdir()
+            sync_directory(folder.parent)
+        if not self.live.exists():
+            self.create()
+        self.messages = self.load()
+
+    def create(self):
+        with open(self.live, "ab") as file:
+            os.fsync(file.fileno())
+        sync_directory(self.folder)
+
+    def read(self, path):
+        return path.read_bytes() if path.exists() else b""
+
+    def load(self):
+        messages, good = self.parse(self.read(self.live))
+        data = self.read(self.live)
+        archived = {m["id"] for m in self.archived()}
+        kept = [m for m in messages if m["id"] not in archived]
+        if good < len(data) or len(kept) < len(messages):
+            replace(self.live, b"".join(self.line(m) for m in kept))
+        return kept
+
+    def parse(self, data):
+        """Messages, and how many bytes they take; a torn tail was never acknowledged and ends the reading."""
+        messages, good = [], 0
+        for line in data.split(b"\n")[:-1]:
+            try:
+                messages.append(json.loads(line))
+            except ValueError:
+                break
+            good += len(line) + 1
+        return messages, good
+
+    def line(self, message):
+        return json.dumps(message).encode() + b"\n"
+
+    def next_id(self):
+        return 1 + max((m["id"] for m in [*self.archived(), *self.messages]), default=0)
+
+    def append(self, role, text):
+        message = {"id": self.next_id(), "role": role, "text": text}
+        self.write(self.line(message))
+        self.messages.append(message)
+
+    def write(self, data):
+        with open(self.live, "ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def archived(self):
+        return self.parse(self.read(self.archive))[0]
+
+    def commit(self, keep):
+        cut = max(0, len(self.messages) - keep)
+        old, kept = self.messages[:cut], self.messages[cut:]
+        self.put_archive(old)
+        self.clear(kept)
+        self.messages = kept
+
+    def put_archive(self, old):
+        replace(self.archive, b"".join(self.line(m) for m in [*self.archived(), *old]))
+
+    def clear(self, kept):
+        replace(self.live, b"".join(self.line(m) for m in kept))
+
+
+class NoSync(Sound):
+    """Appends without fsync."""
+
+    def write(self, data):
+        with open(self.live, "ab") as file:
+            file.write(data)
+
+
+class NoDirectorySync(Sound):
+    """Creates the session without an fsync of its directory."""
+
+    def create(self):
+        with open(self.live, "ab") as file:
+            os.fsync(file.fileno())
+
+
+class Brick(Sound):
+    """Refuses a session whose directory exists without its file: killed between the two, it can never be used again."""
+
+    def __init__(self, folder):
+        if folder.exists() and not (folder / "live.jsonl").exists():
+            raise RuntimeError("session exists already")
+        super().__init__(folder)
+
+
+class InPlace(Sound):
+    """Rewrites the file in place on every append."""
+
+    def write(self, data):
+        with open(self.live, "rb") as file:
+            before = file.read()
+        with open(self.live, "wb") as file:
+            file.write(before + data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class TwoWrites(Sound):
+    """Writes a line in two pieces; sound as long as the reader copes with a torn tail."""
+
+    def write(self, data):
+        with open(self.live, "ab", buffering=0) as file:
+            file.write(data[: len(data) // 2])
+            file.write(data[len(data) // 2 :])
+            os.fsync(file.fileno())
+
+
+class SilentEmpty(TwoWrites):
+    """Takes a session that it cannot read for a new one."""
+
+    def parse(self, data):
+        try:
+            lines = data.split(b"\n")
+            return [json.loads(line) for line in lines if line], len(data)
+        except ValueError:
+            return [], len(data)
+
+
+class DropsNeighbour(TwoWrites):
+    """Drops the line before a torn tail together with it."""
+
+    def parse(self, data):
+        messages, good = super().parse(data)
+        if good < len(data) and len(messages) > 1:
+            return messages[:-1], good - len(self.line(messages[-1]))
+        return messages, good
+
+
+class TornAsText(TwoWrites):
+    """Shows a torn line as if it were a message."""
+
+    def parse(self, data):
+        messages, good = super().parse(data)
+        rest = data[good:]
+        if rest:
+            messages.append({"id": 1000 + len(messages), "role": "user", "text": rest.decode("utf-8", "replace")[:30]})
+            good = len(data)
+        return messages, good
+
+
+class HealGrows(TwoWrites):
+    """Notes on each open that a torn tail was seen, instead of removing it."""
+
+    def load(self):
+        messages, good = self.parse(self.read(self.live))
+        if good < len(self.read(self.live)):
+            with open(self.folder / "heal.log", "ab") as file:
+                file.write(b"torn tail\n")
+        archived = {m["id"] for m in self.archived()}
+        return [m for m in messages if m["id"] not in archived]
+
+
+class RewritesHealthy(Sound):
+    """Counts its opens in the session file, so a healthy session changes whenever it is read."""
+
+    def load(self):
+        messages = super().load()
+        count = int(self.read(self.folder / "opens") or b"0") + 1
+        replace(self.folder / "opens", b"%d" % count)
+        return messages
+
+
+class JournalTwice(Sound):
+    """Replays a journal into the log and removes the journal afterwards: killed in between, it replays it again."""
+
+    def __init__(self, folder):
+        self.journal = folder / "journal"
+        super().__init__(folder)
+
+    def write(self, data):
+        replace(self.journal, data)
+        self.flush_journal()
+
+    def load(self):
+        if self.journal.exists():
+            self.flush_journal()
+        return super().load()
+
+    def flush_journal(self):
+        Sound.write(self, self.journal.read_bytes())
+        self.journal.unlink()
+
+
+class LosesOrder(Sound):
+    """Keeps the order in a second file, written in place, and sorts by text when that cannot be read."""
+
+    def load(self):
+        messages = super().load()
+        order = self.folder / "order"
+        try:
+            ranks = json.loads(order.read_text())
+            return sorted(messages, key=lambda m: ranks.index(m["id"]))
+        except (OSError, ValueError):
+            return sorted(messages, key=lambda m: m["text"][::-1])
+
+    def append(self, role, text):
+        super().append(role, text)
+        with open(self.folder / "order", "w") as file:
+            file.write(json.dumps([m["id"] for m in self.messages]))
+
+
+class ClearsFirst(Sound):
+    """Clears the live file before the archive is written."""
+
+    def commit(self, keep):
+        cut = max(0, len(self.messages) - keep)
+        old, kept = self.messages[:cut], self.messages[cut:]
+        self.clear(kept)
+        self.put_archive(old)
+        self.messages = kept
+
+
+class TrustsLive(Sound):
+    """Clears without a sync of the directory and believes the live file afterwards: a lost clear brings messages back."""
+
+    def clear(self, kept):
+        temporary = self.live.with_suffix(".tmp")
+        with open(temporary, "wb") as file:
+            file.write(b"".join(self.line(m) for m in kept))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.live)
+
+    def load(self):
+        return self.parse(self.read(self.live))[0]
+
+
+def adapter(store, *, acknowledged="power-loss", archives=True):
+    """An adapter class for one of these stores."""
+
+    class Adapter:
+        promise = Promise(acknowledged=acknowledged)
+
+        def open(self, world):
+            return store(world.root / world.session)
+
+        def append(self, session, message):
+            session.append(message.role, message.text)
+
+        def transcript(self, session):
+            return [Message(m["role"], m["text"]) for m in session.messages]
+
+        def commit(self, session, keep):
+            session.commit(keep)
+
+    if archives:
+        Adapter.archived = lambda self, session: [Message(m["role"], m["text"]) for m in session.archived()]
+    Adapter.__name__ = Adapter.__qualname__ = store.__name__
+    return Adapter
+
+
+JOURNAL_TWICE = adapter(JournalTwice)
+"""An adapter that a worker process can find by its name."""
+JOURNAL_TWICE.__qualname__ = "JOURNAL_TWICE"
+JOURNAL_TWICE.__module__ = __name__
