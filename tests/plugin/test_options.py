@@ -1,0 +1,218 @@
+"""Options, their twins in the configuration file, and the marker: what is wrong is said before anything runs."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pytest_durability.explore import case as cases
+from pytest_durability.persistence import MODELS
+
+SHOW = r"""
+def test_show(durability):
+    context = durability._call().context
+    print("\nCONTEXT", context.profile, context.seed, context.models, context.directory.name, context.test)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("profile", "fast", "'fast' is not a profile. Valid profiles: dev, ci, deep."),
+        ("seed", "lucky", "'lucky' is not a seed. Valid seeds: 0 to 18446744073709551615."),
+        ("seed", "-1", "'-1' is not a seed"),
+        ("seed", "9" * 30, "is not a seed"),
+        ("models", "ext3", f"'ext3' is not a persistence model. Valid models: {', '.join(MODELS)}."),
+        ("models", ",", "no persistence model was named"),
+        ("replay", "0123456789", "there is no case '0123456789'"),
+        ("replay", "no/such/file.json", "cannot read the case 'no/such/file.json'"),
+    ],
+)
+@pytest.mark.parametrize("place", ["line", "ini"])
+def test_a_bad_value_is_a_usage_error_that_lists_the_valid_ones(project, option, value, message, place):
+    """Both on the command line and in the configuration file, before anything is collected."""
+    if place == "ini":
+        project.makeini(f"[pytest]\ndurability_{option} = {value}\n")
+    result = project.runpytest_subprocess(*([f"--durability-{option}={value}"] if place == "line" else []))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--durability-{option}: " in result.stderr.str()
+    assert message in result.stderr.str()
+
+
+def test_the_command_line_goes_before_the_configuration_file(project, run):
+    """A twin in the configuration file is a default."""
+    project.makeini(
+        "[pytest]\ndurability_profile = deep\ndurability_seed = 1\ndurability_models = posix\ndurability_dir = kept\n"
+    )
+    result = run(SHOW, "-s")
+    result.stdout.fnmatch_lines(["CONTEXT deep 1 ('posix',) kept test_it.py::test_show*"])
+    result = run(SHOW, "-s", "--durability-profile=ci", "--durability-seed=2", "--durability-models=strict,process-kill")
+    result.stdout.fnmatch_lines(["CONTEXT ci 2 ('process-kill', 'strict') kept*"])
+
+
+def test_without_options_the_defaults_hold(run):
+    """Profile dev, models from the promise, cases in .durability; with the profile ci the seed is fixed."""
+    run(SHOW, "-s").stdout.re_match_lines([r"CONTEXT dev \d+ None \.durability test_it\.py::test_show"])
+    run(SHOW, "-s", "--durability-profile=ci").stdout.fnmatch_lines(["CONTEXT ci 0 None*"])
+
+
+def test_a_path_on_the_command_line_is_relative_to_where_pytest_was_started(project, run):
+    """In the configuration file it is relative to the root directory, wherever pytest is started."""
+    source = "def test_show(durability):\n    print('\\nDIR', durability._call().context.directory)\n"
+    run(source, "-s", "--durability-dir=here").stdout.fnmatch_lines([f"DIR {project.path}/here"])
+
+
+def test_the_marker_goes_before_the_options(run):
+    """Marker values are defaults for the calls of one test, and the closest marker wins."""
+    source = r"""
+import pytest
+
+@pytest.mark.durability(models=["strict"], seed=5)
+class TestIt:
+    @pytest.mark.durability(seed=6, profile="ci", depth=1, isolation="process", max_examples=3)
+    def test_show(self, durability):
+        call = durability._call()
+        print("\nCONTEXT", call.context.models, call.context.seed, call.context.profile, call.marker["depth"], call.marker["isolation"])
+"""
+    result = run(source, "-s", "--durability-models=posix", "--durability-seed=1")
+    result.stdout.fnmatch_lines(["CONTEXT ('strict',) 6 ci 1 process*"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("depths=2", "'depths' is not a keyword. Valid keywords: models, max_examples, seed, profile, depth, isolation."),
+        ("'posix'", "'posix' has no keyword"),
+        ("models='ext3'", "'ext3' is not a persistence model"),
+        ("models=3", "Valid models: process-kill"),
+        ("profile='fast'", "'fast' is not a profile"),
+        ("seed=-1", "'-1' is not a seed"),
+        ("depth=3", "3 is not a depth. Valid depths: 1, 2."),
+        ("isolation='vm'", "'vm' is not an isolation. Valid values: same, process."),
+        ("max_examples=0", "0 is not a number of examples"),
+    ],
+)
+def test_a_marker_that_cannot_be_used_stops_the_run(run, marker, message):
+    """Also a marker of a test that would not run is an error: it names the test and the valid keywords."""
+    source = f"import pytest\n\n@pytest.mark.durability({marker})\ndef test_it():\n    pass\n"
+    result = run(source)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "test_it.py::test_it: @pytest.mark.durability" in result.stderr.str()
+    assert message in result.stderr.str()
+
+
+def test_a_marker_that_cannot_be_used_fails_its_test_under_xdist(run):
+    """In a worker a usage error would look like a crash of the worker."""
+    source = "import pytest\n\n@pytest.mark.durability(depths=1)\ndef test_it():\n    pass\n\ndef test_other():\n    pass\n"
+    result = run(source, "-p", "xdist", "-n2")
+    result.assert_outcomes(passed=1, errors=1)
+    assert "'depths' is not a keyword" in result.stdout.str()
+
+
+def test_the_marker_is_registered_with_its_signature(run):
+    """`pytest --markers` shows it, and --strict-markers accepts it."""
+    result = run("", "--markers")
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.durability(*, models=None, max_examples=None, seed=None, profile=None, depth=None*"]
+    )
+
+
+def test_the_help_lists_the_options_in_their_own_group(run):
+    """Each option stands under `durability` with its twin."""
+    text = run("", "--help").stdout.str()
+    group = text[text.index("durability of session stores") :]
+    for name in ("profile", "seed", "models", "dir", "replay"):
+        assert f"--durability-{name}" in group
+        assert f"durability_{name} (string)" in group
+
+
+def test_the_header_is_silent_unless_something_is_set(run):
+    """An unrelated run shows nothing of the plugin; with an option or -v it names what was set, and the seed."""
+    unrelated = "def test_it():\n    pass\n"
+    assert "durability:" not in run(unrelated).stdout.str()
+    run(unrelated, "--durability-profile=ci").stdout.fnmatch_lines(["durability: profile=ci, seed=0"])
+    run(unrelated, "-v").stdout.re_match_lines([r"durability: seed=\d+"])
+
+
+def test_the_workers_of_xdist_share_seed_and_directory(project, run):
+    """The controller draws the seed; two workers that drew their own would not repeat each other."""
+    source = """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_seed(durability, number, worker_id, record_property):
+    context = durability._call().context
+    (context.rootdir / f"seed-{number}").write_text(f"{context.seed} {context.directory}")
+"""
+    result = run(source, "-p", "xdist", "-n2", "--durability-dir=kept")
+    result.assert_outcomes(passed=4)
+    [told] = {(project.path / f"seed-{number}").read_text() for number in range(4)}
+    assert told.endswith(f" {project.path}/kept")
+
+
+def test_replay_keeps_only_the_test_of_the_case(project, run):
+    """Other tests are deselected, and counted as such."""
+    case = cases.Case("stores:Gone", "Reload()", "", test="test_it.py::test_b")
+    cases.save(case, project.path / ".durability")
+    source = "def test_a():\n    pass\n\ndef test_b():\n    pass\n"
+    result = run(source, f"--durability-replay={case.id[:5]}", "-v")
+    result.assert_outcomes(passed=1, deselected=1)
+    assert "test_it.py::test_b PASSED" in result.stdout.str()
+
+
+def test_a_replay_that_never_took_place_is_no_success(project, run):
+    """A test that sweeps nothing, or another adapter, must not look like a store that was repaired."""
+    case = cases.Case("stores:Gone", "Reload()", "", test="test_it.py::test_b")
+    cases.save(case, project.path / ".durability")
+    result = run("def test_b():\n    pass\n", f"--durability-replay={case.id}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [f"case {case.id} of the test test_it.py::test_b was not replayed: no test that was run sweeps stores:Gone"]
+    )
+    assert run("def test_b():\n    pass\n", f"--durability-replay={case.id}", "--collect-only").ret == pytest.ExitCode.OK
+    result = run("def test_c():\n    pass\n", f"--durability-replay={case.id}")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines([f"case {case.id} of the test test_it.py::test_b was not replayed*"])
+
+
+def test_an_unrelated_run_imports_nothing_of_the_harness(project):
+    """The plugin costs an unrelated run its own modules, and neither Hypothesis nor the explorer nor the world."""
+    project.makeconftest("""
+import sys
+
+def pytest_unconfigure():
+    names = sorted(n for n in sys.modules if n.split(".")[0] in ("pytest_durability", "hypothesis", "asyncio", "ctypes", "sqlite3"))
+    sys.stderr.write("LOADED " + " ".join(names) + "\\n")
+""")
+    project.makepyfile(test_it="def test_passes():\n    pass\n\ndef test_fails():\n    assert False\n")
+    command = [sys.executable, "-m", "pytest", "-p"]
+    before = _loaded(project.run(*command, "no:cacheprovider"))
+    after = _loaded(project.run(*command, "pytest_durability.plugin", "--durability-profile=dev"))
+    assert after - before <= {"pytest_durability"} | {f"pytest_durability.{name}" for name in LIGHT}
+    assert _loaded(project.run(*command, "pytest_durability.plugin")) - before == {"pytest_durability"} | {
+        f"pytest_durability.{name}" for name in ("plugin", "plugin.options", "plugin.fixture")
+    }
+
+
+LIGHT = (
+    "plugin",
+    "plugin.options",
+    "plugin.fixture",
+    "adapter",
+    "errors",
+    "explore",
+    "explore.settings",
+    "explore.case",
+    "faults",
+    "history",
+    "notation",
+    "tokens",
+    "verdict",
+    "workload",
+)
+
+
+def _loaded(result) -> set[str]:
+    [line] = [line for line in result.stderr.lines if line.startswith("LOADED")]
+    return set(line.split()[1:])

@@ -1,0 +1,277 @@
+"""The sections of a finding and the summary of a sweep, against golden files and against hostile content."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from pytest_durability.faults import Crash, LostWrite, Schedule
+from pytest_durability.history import History, Lane, Outcome
+from pytest_durability.report import text
+from pytest_durability.verdict import Duplicate, Loss, LostAcknowledged, ModelReport, Result, SweepReport, Verdict
+from pytest_durability.workload import Append, Commit, Workload
+
+WORKLOAD = Workload((Append("user", "zu1z what is in the report?"), Append("assistant", "za1z three findings."), Commit(keep=1)))
+SCHEDULE = Schedule((Crash(after="write:session.jsonl:2", model="posix", lag=("size(session.jsonl)<-1",)),))
+NODE = "tests/test_notes.py::test_notes_store_is_durable"
+
+
+def history(extra: int = 0) -> History:
+    """Two appends to one file without a sync; `extra` further writes of the second one."""
+    found = History()
+    found.add(Lane.USER, "open")
+    found.add(Lane.DISK, "create", "session.jsonl", site="notes/store.py:9")
+    found.add(Lane.USER, "ack", "open", call=1)
+    found.add(Lane.USER, "append", "u1")
+    found.add(Lane.DISK, "write", "session.jsonl", size=48, site="notes/store.py:12")
+    found.add(Lane.USER, "ack", "u1", call=4)
+    found.add(Lane.USER, "append", "a1")
+    for _ in range(extra + 1):
+        found.add(Lane.DISK, "write", "session.jsonl", size=31, site="notes/store.py:12")
+    found.add(Lane.USER, "ack", "a1", call=7)
+    found.add(Lane.USER, "commit", size=1)
+    found.add(Lane.DISK, "rename", "session.jsonl.tmp -> session.jsonl", outcome=Outcome.FAILED)
+    found.add(Lane.USER, "raised", "commit", call=found[-2].seq, outcome=Outcome.UNKNOWN, note="commit raised OSError: no space")
+    return found
+
+
+def finding(extra: int = 0, **changes) -> Result:
+    """A lost acknowledged message, as a sweep makes it."""
+    ops = history(extra)
+    end = 9 + extra
+    anomaly = LostAcknowledged(
+        "a1 was acknowledged, then is gone after the reopen",
+        because=(f"op {end}  a1 was acknowledged", "but   the reopened session shows: u1"),
+        witnesses=(7, end, 8),
+        kind="ack",
+        site="notes/store.py:12",
+    )
+    values = {
+        "adapter": "NotesStore",
+        "workload": WORKLOAD,
+        "schedule": SCHEDULE,
+        "history": ops,
+        "verdict": Verdict.INVALID,
+        "anomaly": anomaly,
+        "model": "posix",
+        "crash_after": end,
+        "losses": (Loss(8, "write session.jsonl 31 B", "notes/store.py:12", "no sync of it before the crash"),),
+        "expected": ("u1  user: zu1z what is in the report?", "a1  assistant: za1z three findings."),
+        "observed": ("u1  user: zu1z what is in the report?",),
+        "case_id": "7f3a91c2d0",
+    }
+    return Result(**(values | changes))
+
+
+def joined(result: Result, **options) -> str:
+    """All sections as one text."""
+    return "\n".join(f"--- {title}\n{content}" for title, content in text.sections(result, test=NODE, **options))
+
+
+def test_the_sections_of_a_finding(golden):
+    """Timeline, state and reproduce in reading order, as the terminal shows them."""
+    golden("finding", joined(finding()))
+
+
+def test_equal_operations_on_one_file_are_one_row(golden):
+    """Thirty writes of one message are folded, so that the witnesses stay in sight."""
+    golden(
+        "folded", joined(finding(extra=20, losses=(), observed=("a1  assistant: za1z", "u1  user: zu1z what is in the report?")))
+    )
+
+
+def test_a_long_history_shows_witnesses_and_neighbours(golden):
+    """Above 40 ops only the witnesses, the losses and two neighbours of each are shown, with the number left out."""
+    result = finding()
+    long = History()
+    for number in range(1, 30):
+        long.add(Lane.USER, "append", f"u{number}")
+        long.add(Lane.DISK, "write", f"messages/{number}.json", size=100 + number)
+    anomaly = LostAcknowledged("u5 is gone", witnesses=(9,))
+    changes = {
+        "history": long,
+        "anomaly": anomaly,
+        "crash_after": 50,
+        "losses": (Loss(10, "write messages/5.json 105 B", "", "no sync"),),
+    }
+    golden("long", joined(finding(**changes)))
+    assert "left out" in text.sections(finding(**changes))[0][1]
+    everything = text.sections(finding(**changes), verbosity=1)[0][1]
+    assert "left out" not in everything
+    assert everything.count("append") == 25
+    assert result.crash_after == 9
+
+
+def test_all_four_lanes_have_a_column_when_they_are_used(golden):
+    """Stream and provider get columns only in a run that used them."""
+    ops = History()
+    ops.add(Lane.USER, "turn", "u1")
+    ops.add(Lane.PROVIDER, "request", note="200 stream")
+    ops.add(Lane.STREAM, "text", "a1")
+    ops.add(Lane.DISK, "write", "session.jsonl", size=12, outcome=Outcome.UNKNOWN)
+    ops.add(Lane.PROVIDER, "request", note="400 orphan result", outcome=Outcome.FAILED)
+    golden("lanes", joined(finding(history=ops, anomaly=None, crash_after=4, losses=(), schedule=Schedule())))
+    assert "stream" not in text.sections(finding())[0][1]
+
+
+def test_quiet_keeps_only_the_command():
+    """With -q a finding is its verdict and the command that shows the rest."""
+    [(title, content)] = text.sections(finding(), test=NODE, verbosity=-1)
+    assert title == "durability: reproduce"
+    assert content == f"  exact     pytest {NODE} --durability-replay=7f3a91c2d0"
+
+
+def test_the_command_survives_a_shell():
+    """Parameters with blanks, brackets and quotes are quoted, so the printed line can be pasted."""
+    node = "tests/test_x.py::test[a b'c]"
+    command = text.command(finding(), node)
+    assert shlex.split(command) == ["pytest", node, "--durability-replay=7f3a91c2d0"]
+
+
+def test_without_a_saved_case_the_test_itself_is_the_command():
+    """A finding that was not saved is reproduced by its test."""
+    assert text.command(finding(case_id=""), NODE) == f"pytest {NODE}"
+
+
+def test_the_schedule_and_the_workload_can_be_read_back():
+    """What the report prints as fault and workload is the text that recreates them."""
+    lines = [line[12:] for line in text.reproduce(finding(), NODE).splitlines()[2:]]
+    assert Schedule.parse(lines[0]) == SCHEDULE
+    assert Workload.parse("\n".join(lines[1:])) == WORKLOAD
+
+
+def test_what_happened_after_the_crash_is_not_shown():
+    """A recording goes on behind the crash point, but in the crashed world those ops never happened."""
+    timeline = text.sections(finding())[0][1]
+    assert "commit" not in timeline
+    assert timeline.splitlines()[-1].startswith("==== CRASH after op 9 =")
+    assert timeline.splitlines()[-1].endswith(" posix")
+
+
+def test_a_history_that_goes_on_after_the_crash_is_shown():
+    """An op of kind crash says that what follows happened in the crashed world."""
+    ops = history()
+    ops.add(Lane.DISK, "crash")
+    ops.add(Lane.USER, "open")
+    timeline = text.sections(finding(history=ops, crash_after=12))[0][1]
+    assert timeline.splitlines()[-1].split() == ["14", "open"]
+
+
+def test_a_crash_before_the_first_operation():
+    """Crash point 0 has an empty timeline, and says so."""
+    assert text.sections(finding(crash_after=0, losses=()))[0][1] == "  the crash came before the first op"
+
+
+def test_a_result_without_a_crash_shows_its_whole_history():
+    """A finding that needs no crash has no crash line."""
+    timeline = text.sections(finding(crash_after=0, model="", losses=()))[0][1]
+    assert "CRASH" not in timeline
+    assert "X rename" in timeline
+    assert "? commit commit raised OSError" in timeline
+
+
+@pytest.mark.parametrize("payload", ["\x1b[31mred\x07", "caf\u00e9 \u65e5\u672c", "a\nb\rc\td", "\ud800", "x" * 5_000, "~ LOST"])
+def test_payloads_cannot_break_the_page(payload):
+    """Control characters, non-ASCII text, line breaks and endless lines stay one printable line of 80 columns."""
+    ops = history()
+    ops.add(Lane.USER, "append", payload)
+    ops.add(Lane.DISK, "write", payload, size=1)
+    losses = (Loss(14, payload, payload[:100], payload[:100]),)
+    result = finding(history=ops, crash_after=14, expected=(payload,), observed=(payload,), note=payload[:100], losses=losses)
+    shown = dict(text.sections(result, test=NODE))
+    for content in shown.values():
+        assert all(" " <= char <= "~" or char == "\n" for char in content)
+    assert max(len(line) for line in shown["durability: timeline"].splitlines()) <= 80
+
+
+def test_the_signs_for_missing_and_unexpected_rows():
+    """`-` marks an expected row that is missing and `+` one that nobody expected, compared by token."""
+    result = finding(expected=("u1  user: zu1z a", "a1  assistant: za1z b"), observed=("zu1z same token", "zx9z new"), losses=())
+    state = dict(text.sections(result))["durability: state"].splitlines()
+    assert state == [
+        "  must be there   u1  user: zu1z a",
+        "                - a1  assistant: za1z b",
+        "  came back       zu1z same token",
+        "                + zx9z new",
+    ]
+
+
+def test_rows_that_changed_places_are_marked():
+    """Equal rows in another order differ, although both sides hold the same messages."""
+    result = finding(expected=("zu1z", "za1z"), observed=("za1z", "zu1z"), losses=())
+    state = dict(text.sections(result))["durability: state"]
+    assert state.count("- z") == state.count("+ z") == 1
+
+
+def test_an_empty_side_says_so():
+    """Nothing came back is a fact, not an empty place."""
+    state = dict(text.sections(finding(observed=())))["durability: state"]
+    assert "  came back       nothing" in state.splitlines()
+
+
+def test_long_lists_are_cut_with_their_number():
+    """Rows, losses, steps and findings have a limit, and the report says how many it left out."""
+    losses = tuple(Loss(8, "write", "", "no sync") for _ in range(50))
+    rows = tuple(f"u{n}  user: zu{n}z" for n in range(1, 101))
+    workload = Workload(tuple(Append("user", f"zu{n}z") for n in range(1, 61)))
+    shown = dict(text.sections(finding(losses=losses, expected=rows, workload=workload)))
+    assert "... 60 rows left out" in shown["durability: state"]
+    assert "... 10 operations left out" in shown["durability: state"]
+    assert "... 20 left out, the saved case has all of them" in shown["durability: reproduce"]
+
+
+def sweep(**changes) -> SweepReport:
+    """A sweep with one portability finding and one limit that was reached."""
+    portable = finding(fatal=False).anomaly
+    portable.result = finding()
+    models = (
+        ModelReport("process-kill", 35, 36, 31, 62, 5, 2, 4, 40_000, cut_short=False),
+        ModelReport("posix", 35, 40_000, 2_750, 5_500, 37_250, 2, 4, 40_000, cut_short=True, findings=1, deeper=812),
+    )
+    values = {"adapter": "NotesStore", "steps": 9, "operations": 35, "models": models, "portability": (portable,), "depth": 2}
+    return SweepReport(**(values | {"seconds": 1.234, "store_share": 0.81} | changes))
+
+
+def test_the_summary_of_a_sweep(golden):
+    """A table with one row a model, the bounds, the limits that were reached, and what was found."""
+    golden("sweep", text.summary(sweep(), timing=False))
+
+
+def test_the_summary_of_a_sweep_that_failed(golden):
+    """Fatal findings come first, and what could not be judged is named."""
+    doubled = Duplicate("u1 is there twice", site="notes/store.py:30")
+    report = sweep(anomalies=(doubled,), unknown=("checker order raised KeyError",))
+    golden("sweep-failed", text.summary(report, timing=False))
+    assert text.headline(report).startswith("NotesStore: invalid, 35 operations, 2781 crash states under process-kill, posix")
+
+
+def test_the_time_stands_on_its_own_line():
+    """Everything but the last line is the same in each run."""
+    first, second = text.summary(sweep()).splitlines(), text.summary(sweep(seconds=9.9)).splitlines()
+    assert first[:-1] == second[:-1] == text.summary(sweep(), timing=False).splitlines()
+    assert first[-1] == "  time 1.23 s, 81% of it inside the store"
+
+
+def test_other_faults_are_counted_apart():
+    """A schedule with a lost write and a crash says both."""
+    schedule = Schedule((LostWrite("write:session.jsonl:1"), *SCHEDULE))
+    assert "1 crash, 1 other fault, 1 operation lost" in text.reproduce(finding(schedule=schedule))
+
+
+def test_the_same_result_gives_the_same_bytes():
+    """No hash seed and no clock has a say in the text of a report."""
+    code = "import runpy, sys; m = runpy.run_path(sys.argv[1]); print(m['joined'](m['finding'](extra=60)) + m['text'].summary(m['sweep']()))"
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code, __file__],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(outputs) == 1
