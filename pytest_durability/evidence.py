@@ -79,15 +79,20 @@ def explain(
 
 
 def _relevant(anomaly: Anomaly, history: History, losses: Sequence[Loss]) -> list[Loss]:
-    """The losses, those first whose bytes carry the mark of a message that the anomaly is about."""
+    """The losses, those first whose bytes carry the mark of a message that the anomaly is about, then those of its files."""
     tokens = {token for seq in anomaly.witnesses for token in history[seq - 1].target.split(",")}
     marks = [mark(token).encode() for token in tokens if token]
 
-    def about(loss: Loss) -> bool:
-        data = getattr(history[loss.seq - 1].effect, "data", b"")
-        return any(needle in data for needle in marks)
+    effects = [op.effect for op in history]
+    files = {getattr(e, "ino", None) for e in effects if any(needle in getattr(e, "data", b"") for needle in marks)}
 
-    return sorted(losses, key=lambda loss: (not about(loss), loss.seq))
+    def rank(loss: Loss) -> int:
+        effect = effects[loss.seq - 1]
+        if any(needle in getattr(effect, "data", b"") for needle in marks):
+            return 0
+        return 1 if getattr(effect, "ino", None) in files else 2
+
+    return sorted(losses, key=lambda loss: (rank(loss), loss.seq))
 
 
 def _killed(history: History, point: int) -> str:

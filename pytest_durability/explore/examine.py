@@ -6,7 +6,7 @@ Rule: every distinct disk content is opened once and judged over every interval 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.evidence import crash_fault, explain
@@ -28,8 +28,8 @@ LIMIT = 40_000
 """How many cuts are tried per model; fewer losses come first."""
 DEEPER = 4_000
 """How many crash states of healing are tried per model at depth 2; there one chain may be behind."""
-EXPLAINED = 300
-"""How many failing states of one model are looked at closely to tell distinct bugs apart."""
+EXPLAINED = 100
+"""How many failing states of one kind are looked at closely under one model, to tell distinct bugs apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class Examiner:
         self._share, self._shares = share, shares
         self._chains: dict[str, Chains] = {}
         self._observed: dict[int, Observation] = {}
+        self._live: Tally | None = None
 
     def canary(self) -> None:
         """See `Runner.canary`."""
@@ -84,9 +85,15 @@ class Examiner:
 
     def examine(self, name: str) -> Tally:
         """All crash states under the model `name`, within the bounds."""
-        walker = _Walk(self, model_named(name))
-        walker.run()
-        return walker.tally
+        model = model_named(name)
+        if model.names == model.data == "live":
+            # Models that lose nothing differ in their story only: the states are the same, and are walked once.
+            if self._live is None:
+                self._live = _Walk(self, model).run()
+                return self._live
+            again = [replace(suspect, model=name) for suspect in self._live.suspects]
+            return replace(self._live, model=name, opened=0, suspects=again)
+        return _Walk(self, model).run()
 
     def mine(self, cut: Cut) -> bool:
         """Whether the content of a cut belongs to this worker's share."""
@@ -102,6 +109,15 @@ class Examiner:
     def find(self, name: str, first: int, lag: Sequence[str]) -> Cut:
         """The cut with this name under the model `name`."""
         return find(self.chains(name), first, lag)
+
+    def newest(self, name: str, point: int) -> Cut:
+        """The cut in which nothing is behind after op `point`: made by that op or by the last one that changed the disk."""
+        for seq in range(point, 0, -1):
+            try:
+                return self.find(name, seq, ())
+            except UsageError:  # an op that changed nothing on disk makes no cut
+                continue
+        return self.find(name, 0, ())
 
     def rebuild(self, suspect: Suspect, *, fatal: bool) -> Anomaly:
         """Make the full anomaly of a suspect, with its proof.
@@ -175,10 +191,11 @@ class _Walk:
         self.tally = Tally(model.name)
         self._seen: dict[int, Observation | None] = {}
         self._known: dict[tuple[str, str, str], tuple[int, bool]] = {}
-        self._types: set[type[Anomaly]] = set()
-        self._explained = 0
+        self._once: set[tuple[str, str, str]] = set()
+        self._explained: dict[tuple[str, str, str], int] = {}
 
-    def run(self) -> None:
+    def run(self) -> Tally:
+        """Judge every cut; then those that heal, once more with a crash during the healing."""
         chains = self.examiner.chains(self.model.name)
         self.tally.points = len(self.case.ops)
         walked = walk(chains, lagging=LAGGING, versions=VERSIONS, limit=LIMIT)
@@ -194,11 +211,13 @@ class _Walk:
             if seen is None:
                 continue
             self._judge(cut, cut, seen, None)
-            if fresh and self.examiner.depth > 1 and seen.again is not None:
+            # The first open of all is crashed by the recording itself, and what needs three losses is left out.
+            if fresh and self.examiner.depth > 1 and seen.again is not None and cut.first and len(cut.picks) <= 1:
                 healed.append(cut)
         self.tally.cut_short = walked.cut_short
         for cut in healed:  # afterwards, so that what needs one crash is told with one crash
             self._deeper(cut)
+        return self.tally
 
     def _open(self, cut: Cut) -> Observation | None:
         if not self.examiner.mine(cut):
@@ -226,9 +245,13 @@ class _Walk:
         judgement, point = self.runner.judge(self.case, inner.image, seen, outer.first, outer.last)
         if judgement.verdict is Verdict.UNKNOWN:
             self.tally.unknown.add(judgement.reason)
-        if judgement.anomaly is None or self._explained >= EXPLAINED or self._seen_simpler(judgement.anomaly, outer, second, point):
+        if judgement.anomaly is None or self._seen_simpler(judgement.anomaly, outer, second, point):
             return
-        self._explained += 1
+        key = judgement.anomaly.identity
+        self._explained[key] = self._explained.get(key, 0) + 1
+        if self._explained[key] > EXPLAINED:
+            self.tally.cut_short = True
+            return
         name = None if second is None else (second.first, second.lag)
         suspect = Suspect(self.model.name, outer.first, outer.lag, name)
         anomaly = self.examiner.explain(judgement.anomaly, seen, outer, point, suspect, fatal=False)
@@ -237,10 +260,11 @@ class _Walk:
     def _seen_simpler(self, anomaly: Anomaly, outer: Cut, second: Cut | None, point: int) -> bool:
         """Whether the same thing goes wrong with less: without the second crash, or with fewer chains behind."""
         if second is not None:
-            return type(anomaly) in self._types
-        self._types.add(type(anomaly))
+            return anomaly.identity in self._once
+        self._once.add(anomaly.identity)
         lag = outer.lag
-        return len(lag) > 1 and any(self._fails_too(anomaly, outer.first, (one,), point) for one in lag)
+        less = [(), *((one,) for one in lag)] if len(lag) > 1 else [()] if lag else []
+        return any(self._fails_too(anomaly, outer.first, few, point) for few in less)
 
     def _fails_too(self, anomaly: Anomaly, first: int, lag: tuple[str, ...], point: int) -> bool:
         try:
@@ -250,7 +274,8 @@ class _Walk:
         if not cut.first <= point <= cut.last:
             return False
         judgement, _ = self.runner.judge(self.case, cut.image, self.examiner.observe(cut), point, point)
-        return type(judgement.anomaly) is type(anomaly)
+        found = judgement.anomaly
+        return found is not None and (found.identity, found.summary) == (anomaly.identity, anomaly.summary)
 
     def _remember(self, anomaly: Anomaly, suspect: Suspect) -> None:
         """Keep the first sighting of each bug, or the first in which an acknowledged message is at stake: it says more."""

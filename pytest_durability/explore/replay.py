@@ -93,6 +93,8 @@ def _again(case: Case, factory: Any) -> Result:
 def _cut(case: Case, examiner: Examiner, crash: Crash) -> tuple[Cut, int]:
     history = examiner.case.history
     point = _seq(case, history, crash.after)
+    if not crash.born and not crash.lag:
+        return examiner.newest(crash.model, point), point
     born = 0 if crash.born == START else _seq(case, history, crash.born or crash.after)
     cut = examiner.find(crash.model, born, crash.lag)
     return cut, point

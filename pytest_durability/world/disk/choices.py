@@ -46,7 +46,7 @@ class NameChoices:
     """All choices of names right after op `seq`, by how many chains are behind.
 
     `loose` are the entries that can be behind; `mortal` those whose newest version will not last, by what ends it.
-    `skipped` collects the journal versions or entries of which the bound on versions left something out.
+    `skipped` collects what the bound on versions left out.
     """
 
     __slots__ = ("_chains", "_disk", "_loose", "_mortal", "_seq", "_versions", "skipped")
@@ -62,7 +62,7 @@ class NameChoices:
         self._disk, self._chains, self._seq, self._versions = disk, disk.chains, seq, versions
         self._loose = loose
         self._mortal = mortals(disk.chains, seq) if mortal is None else mortal
-        self.skipped: dict[int | Chain, None] = {}
+        self.skipped: dict[tuple[Chain, int], None] = {}
 
     def choices(self, count: int) -> Iterator[Choice]:
         """All choices with exactly `count` chains behind."""
@@ -79,8 +79,7 @@ class NameChoices:
             yield self.prefix(top)
         elif count == 1:
             older, skipped = window(names.alive(0, top, self._seq), self._versions)
-            if skipped is not None:
-                self.skipped[skipped] = None
+            self.skipped.update(dict.fromkeys((names, version) for version in skipped))
             for version in older:
                 yield self.prefix(version)
 
@@ -101,8 +100,7 @@ class NameChoices:
             offers = []
             for chain in group:
                 older, skipped = window(chain.alive(0, chain.at(self._seq), self._seq), self._versions)
-                if skipped is not None:
-                    self.skipped[chain] = None
+                self.skipped.update(dict.fromkeys((chain, version) for version in skipped))
                 offers.append([(chain, version) for version in older])
             for picks in itertools.product(*offers):
                 choice = self.chosen(picks)

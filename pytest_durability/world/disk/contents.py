@@ -81,7 +81,7 @@ class Contents:
 
     def _closed(self, last: Descriptor | None) -> None:
         if last is not None and last.writable and last.ino is not None:
-            self._recorder.record("close", last.ino, fx.Close(last.ino))
+            self._recorder.note("close", last.ino, fx.Close(last.ino))
 
     def close(self, fd: int) -> None:
         if fd not in self._descriptors.open:
@@ -163,7 +163,7 @@ class Contents:
 
             written = self._store(fd, descriptor, data, act, place)
             if flags & _SYNCING and not descriptor.sync:
-                self._recorder.record("fsync", ino, fx.Sync(ino))
+                self._recorder.note("fsync", ino, fx.Sync(ino))
             return written
 
     def _store(self, fd: int, descriptor: Descriptor, data: bytes, act: Callable[[bytes], int], place: int | None = None) -> int:
@@ -195,7 +195,7 @@ class Contents:
             kept = data if written == len(data) else data[:written]
             self._recorder.record("write", ino, fx.Write(ino, offset, kept, descriptor.append), written, note)
             if descriptor.sync:
-                self._recorder.record("fsync", ino, fx.Sync(ino))
+                self._recorder.note("fsync", ino, fx.Sync(ino))
 
     def _transfer(self, fd: int, ino: int, count: int, act: Callable[[int], int], place: int | None) -> int:
         """Let the kernel copy up to `count` bytes into `fd` by `act`, then read back what arrived."""
@@ -263,14 +263,14 @@ class Contents:
             kind, note = ("fsync-dir" if directory else "fsync"), ""
             if recorder.gate is not None:
                 note = recorder.ask_note(kind, recorder.tree.path_of(ino))
-            recorder.record(kind, ino, fx.SyncDir(ino) if directory else fx.Sync(ino), 0, note)
+            recorder.note(kind, ino, fx.SyncDir(ino) if directory else fx.Sync(ino), note)
         return
 
     def sync(self) -> None:
         recorder = self._recorder
         with recorder.lock:
             note = recorder.ask_note("sync", "")
-            recorder.record("sync", fx.ROOT, fx.SyncAll(), 0, note)
+            recorder.note("sync", fx.ROOT, fx.SyncAll(), note)
 
     def ftruncate(self, fd: int, length: int) -> None:
         ino = self._descriptors.ino_of(fd)
@@ -317,7 +317,9 @@ class Contents:
 
 
 def _payload(data: Any) -> bytes:
-    return data if type(data) is bytes else memoryview(data).tobytes()
+    if type(data) is bytes:
+        return data
+    return data.tobytes() if type(data) is memoryview else memoryview(data).tobytes()
 
 
 def read_back(fd: int, offset: int, count: int) -> bytes:

@@ -73,6 +73,7 @@ def walk(chains: Chains, *, lagging: int | None = 2, versions: int | None = 4, l
 class Walk(Iterator[Cut]):
     """The cuts, and afterwards what was left out: `limited` by the limit, `bounded` by the bound on versions.
 
+    Both are exact, but for one case that errs on the side of True: several names behind, one of them by too many versions.
     `cuts` counts those made so far.
     """
 

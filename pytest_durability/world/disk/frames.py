@@ -226,14 +226,18 @@ class Frame:
         )
 
     def bounded(self, count: int) -> bool:
-        """Whether the bound on versions left out a cut that this op made possible."""
-        if count and not self._short:
-            self._short = any(self._would_be_new(item) for item in self._names.skipped)
+        """Whether the bound on versions left out a cut that this op made possible (with several names behind: perhaps)."""
+        if count and not self._short and self._names.skipped:
+            several = count > 1 and not self._chains.journaled
+            self._short = several or any(self._would_be_new(item) for item in self._names.skipped)
         return self._short
 
-    def _would_be_new(self, skipped: int | Chain) -> bool:
-        if isinstance(skipped, int):
-            choice: Choice | None = self._names.prefix(skipped)
+    def _would_be_new(self, skipped: tuple[Chain, int]) -> bool:
+        chain, version = skipped
+        if chain is not self._chains.names:
+            choice = self._names.chosen((skipped,))
+        elif all(page.needs[page.at(self.seq)] > version for page in self.step.pages):
+            return False
         else:
-            choice = self._names.chosen(((skipped, skipped.at(self.seq) - 1),))
+            choice = self._names.prefix(version)
         return choice is not None and next(self.states(choice, 0), None) is not None

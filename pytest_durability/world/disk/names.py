@@ -21,7 +21,7 @@ from pytest_durability.errors import RecorderError
 from pytest_durability.world.disk import effects as fx
 from pytest_durability.world.disk import real
 from pytest_durability.world.disk.descriptors import Descriptor
-from pytest_durability.world.disk.rawfile import RecordedFile, acceptable, layered, parse
+from pytest_durability.world.disk.rawfile import PARSED, RecordedFile, acceptable, layered, parse
 
 if TYPE_CHECKING:
     from pytest_durability.world.disk.recorder import Recorder
@@ -69,7 +69,7 @@ class Names:
             if self._paths.starts(file):
                 self._recorder.reads(found)
             return found
-        parsed = parse(mode)
+        parsed = PARSED.get(mode) or parse(mode)
         plain = encoding is None and errors is None and newline is None and buffering == -1
         if parsed is None or not (plain or acceptable(parsed[1], buffering, encoding, errors, newline)):
             return real.io_open(file, mode, buffering, encoding, errors, newline, closefd, opener)
@@ -110,7 +110,7 @@ class Names:
         recorder = self._recorder
         with recorder.lock:
             ino = self._tree.lookup(relative)
-            change = _change(kind, ino)
+            change = "" if ino is not None and kind[0] in "ra" else _change(kind, ino)
             note = recorder.ask_note(change, relative, 0, name) if change and recorder.gate is not None else ""
             try:
                 raw = RecordedFile(name, kind, closefd)

@@ -56,16 +56,16 @@ class _Plan:
 _LAST = attrgetter("last")
 
 
-def window(alive: Sequence[int], versions: int | None) -> tuple[list[int], int | None]:
-    """The older versions to try, nearest first, and the newest one that the bound leaves out.
+def window(alive: Sequence[int], versions: int | None) -> tuple[list[int], Sequence[int]]:
+    """The older versions to try, nearest first, and those that the bound leaves out, newest first.
 
     At most `versions` of them, and always the oldest, which is the durable one.
     """
     older = len(alive) - 1
     if versions is None or older <= versions + 1:
-        return [alive[at] for at in range(older - 1, -1, -1)], None
+        return [alive[at] for at in range(older - 1, -1, -1)], ()
     near = [alive[at] for at in range(older - 1, older - 1 - versions, -1)]
-    return [*near, alive[0]], alive[older - 1 - versions]
+    return [*near, alive[0]], alive[older - 1 - versions : 0 : -1]
 
 
 class FileState:
@@ -113,7 +113,7 @@ class FileState:
         self._before, self._settled = before, settled
         self._plans: dict[int, _Plan] = {}
         self._ones: dict[bool, list[Option]] = {}
-        self.skipped: int | None = None
+        self.skipped: Sequence[int] = ()
         if self.legal:
             self.older, self.skipped = window(self.older, versions)
 
@@ -296,7 +296,7 @@ class FileState:
         """Whether the bound on versions left out a state (with `fresh`: one that op `seq` made possible)."""
         if not self.legal:
             return False
-        if self.skipped is not None and (not fresh or self._shows(self.skipped)):
+        if self.skipped and (not fresh or any(self._shows(size) for size in self.skipped)):
             return True
         for size in (self.top, *self.older):
             if fresh and size != self.top and not self._shows(size):

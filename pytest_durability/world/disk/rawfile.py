@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_durability.world.disk.descriptors import Descriptor
 
 _LARGEST_BUFFER = 8 * 1024 * 1024
+_CLAMPED = sys.version_info >= (3, 14)
 
 
 class RecordedFile(io.FileIO):
@@ -99,20 +100,21 @@ def bury(file: RecordedFile) -> None:
     file.__class__ = DeadFile  # type: ignore[assignment]
 
 
-_PARSED: dict[str, tuple[str, bool]] = {}
+PARSED: dict[str, tuple[str, bool]] = {}
+"""What `parse` found, by mode."""
 
 
 def parse(mode: Any) -> tuple[str, bool] | None:
     """Raw mode (`"r"`, `"w+"`, ...) and whether it is binary; None for what the real `open` refuses."""
     if type(mode) is not str:
         return None
-    found = _PARSED.get(mode)
+    found = PARSED.get(mode)
     if found is None:
         chars = set(mode)
         kinds = chars & set("axrw")
         if len(chars) != len(mode) or chars - set("axrwb+t") or len(kinds) != 1 or {"b", "t"} <= chars:
             return None
-        found = _PARSED[mode] = kinds.pop() + ("+" if "+" in chars else ""), "b" in chars
+        found = PARSED[mode] = kinds.pop() + ("+" if "+" in chars else ""), "b" in chars
     return found
 
 
@@ -125,7 +127,11 @@ def layered(
         ValueError, LookupError: as `open`; the raw file is closed then.
     """
     try:
-        size = _default_size(raw) if buffering < 0 or buffering == 1 else buffering
+        size = buffering
+        if buffering < 0 or buffering == 1:
+            size = getattr(raw, "_blksize", io.DEFAULT_BUFFER_SIZE)
+            if _CLAMPED:
+                size = max(min(size, _LARGEST_BUFFER), io.DEFAULT_BUFFER_SIZE)
         if size == 0:
             if binary:
                 return raw
@@ -145,11 +151,6 @@ def layered(
         raise
     text.mode = mode  # type: ignore[misc]
     return text
-
-
-def _default_size(raw: RecordedFile) -> int:
-    block: int = getattr(raw, "_blksize", io.DEFAULT_BUFFER_SIZE)
-    return max(min(block, _LARGEST_BUFFER), io.DEFAULT_BUFFER_SIZE) if sys.version_info >= (3, 14) else block
 
 
 def acceptable(binary: bool, buffering: Any, *texts: Any) -> bool:

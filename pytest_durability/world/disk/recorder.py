@@ -126,6 +126,11 @@ class Recorder:
             self.history.add(Lane.DISK, kind, tree.path_of(ino), size=size, site=here(), note=note, effect=effect)
         tree.apply(effect)
 
+    def note(self, kind: str, ino: int, effect: fx.Sync | fx.SyncDir | fx.SyncAll | fx.Close, note: str = "") -> None:
+        """Log an op that changes nothing a program can read, so that the tree need not be told."""
+        if self.recording:
+            self.history.add(Lane.DISK, kind, self.tree.path_of(ino), site=here(), note=note, effect=effect)
+
     def record_at(self, kind: str, path: str, effect: fx.Effect, size: int = 0, note: str = "") -> None:
         """Log an op whose target is `path` and take its effect over into the tree."""
         if self.recording:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from types import FrameType
+from types import CodeType, FrameType
 
 _OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _STANDARD = tuple(
@@ -18,21 +18,35 @@ _STANDARD = tuple(
 _PACKAGES = ("site-packages", "dist-packages")
 _DRIVERS = frozenset(("_pytest", "pytest", "pluggy", "hypothesis", "xdist", "execnet"))
 
+_MANY = 10_000
+
 _LABELS: dict[str, str] = {}
 """File name of a code object -> how it is shown; empty for frames that do not count."""
+
+
+_SITES: dict[int, tuple[CodeType, dict[int, str]]] = {}
+"""Identity of a code object -> that object and, per instruction, the site as text; asked for with each op."""
 
 
 def here() -> str:
     """`path:line` of the innermost frame that counts, `""` if there is none; for the recorder, three calls deep in it."""
     frame: FrameType | None = sys._getframe(3)
-    labels = _LABELS
     while frame is not None:
-        name = frame.f_code.co_filename
-        label = labels.get(name)
+        code = frame.f_code
+        name = code.co_filename
+        label = _LABELS.get(name)
         if label is None:
-            label = labels[name] = _label(name)
+            label = _LABELS[name] = _label(name)
         if label:
-            return f"{label}:{frame.f_lineno}"
+            known = _SITES.get(id(code))
+            if known is None or known[0] is not code:
+                if len(_SITES) >= _MANY:
+                    _SITES.clear()
+                known = _SITES[id(code)] = code, {}
+            found = known[1].get(frame.f_lasti)
+            if found is None:
+                found = known[1][frame.f_lasti] = f"{label}:{frame.f_lineno}"
+            return found
         frame = frame.f_back
     return ""
 
