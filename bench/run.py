@@ -5,6 +5,7 @@ Rule: CPU time, and ratios taken in one run, because machines are shared and noi
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import subprocess
@@ -17,18 +18,18 @@ from typing import Any
 
 from pytest_durability import Append, Workload
 from pytest_durability.explore.examine import Examiner
+from pytest_durability.history import History, Lane
 from pytest_durability.recording import Play
 from pytest_durability.reopening import Reopener
 from pytest_durability.runner import Runner
 from pytest_durability.world.arena import Arena, memory_directory
-from pytest_durability.world.disk.image import EMPTY, snapshot
+from pytest_durability.world.disk.image import snapshot
 from pytest_durability.world.disk.interpose import interposed
 from pytest_durability.world.disk.recorder import Recorder
-from pytest_durability.history import History, Lane
 from pytest_durability.world.process import in_child, kill_now
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from stores import LazyLogAdapter, LogAdapter  # noqa: E402  a script's neighbour
+from stores import LazyLogAdapter, LogAdapter
 
 MODELS = ("process-kill", "strict", "ext4-delalloc", "posix")
 
@@ -59,7 +60,7 @@ def growth() -> None:
                 runner = Runner(adapter, arena)
                 examiner = Examiner(runner, runner.prepare(appends(count)))
                 for model in MODELS:
-                    seconds, tally = cpu(lambda model=model: examiner.examine(model))
+                    seconds, tally = cpu(functools.partial(examiner.examine, model))
                     rate = tally.opened / seconds if seconds else 0
                     print(
                         f"        {count:7}  {synced:6}  {model:13} {tally.cuts:6}  {tally.states:6}  {tally.opened:6}  "
@@ -99,7 +100,7 @@ def killing() -> None:
     with Arena() as arena:
         runner = Runner(LogAdapter, arena)
         case = runner.prepare(steps)
-        seconds, tally = cpu(lambda: Examiner(runner, case).examine("process-kill"))
+        seconds, _ = cpu(lambda: Examiner(runner, case).examine("process-kill"))
         points = [op for op in case.history.lane(Lane.DISK) if op.kind != "close"]
 
         def all_points() -> int:
@@ -116,6 +117,7 @@ def killing() -> None:
 
 def recording() -> None:
     """What the recorder costs on an append with fsync, raw against recorded, alternating in one run."""
+
     def work(folder: str) -> None:
         for _ in range(200):
             with open(f"{folder}/log", "ab") as file:
@@ -146,6 +148,7 @@ def cpu_fine(action: Callable[[], Any]) -> float:
 
 def start_up() -> None:
     """What the plugin adds to an unrelated pytest run."""
+
     def run(*arguments: str) -> float:
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "test_x.py").write_text("def test_x():\n    pass\n")

@@ -16,8 +16,21 @@ HERE = Path(__file__).resolve().parent
 
 def pytest(*arguments: str) -> tuple[int, str]:
     """Run pytest as a user would, print what it prints, and return its exit status and its output."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(HERE), "--confcutdir", str(HERE), *arguments]
-    print(f"\n$ pytest {' '.join(argument for argument in arguments if not argument.startswith('--durability-dir'))}\n", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(HERE),
+        "--confcutdir",
+        str(HERE),
+        *arguments,
+    ]
+    print(
+        f"\n$ pytest {' '.join(argument for argument in arguments if not argument.startswith('--durability-dir'))}\n", flush=True
+    )
     done = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout, flush=True)
     return done.returncode, done.stdout

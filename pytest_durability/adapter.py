@@ -45,7 +45,9 @@ class Promise:
     """What a store claims; it decides which findings fail a test and which are only reported.
 
     `acknowledged`: what a message survives once `append` returned. `delivered`: the same for text the user saw.
-    `filesystems`: persistence models on which "power-loss" is claimed (None: all local ones).
+    `filesystems`: persistence models on which "power-loss" is claimed (None: all local ones). `torn_tail`: what the store
+    does about a record that a crash cut off: "skip" loads the rest; with "refuse" it may refuse to load (by one of the
+    adapter's `refuses`) after a crash in the middle of a call, though not after a crash between two calls.
 
     Raises:
         UsageError: a value that is not one of the valid ones.

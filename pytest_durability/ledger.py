@@ -22,25 +22,31 @@ APPENDS = ("append", "append_many")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message that was said: by which call (op number), and when it was acknowledged (None: never)."""
+    """One message that was said: by which call (op number), and when it was acknowledged (None: never).
+
+    `excused`: a lost write took a copy of it, so that it may be missing for a while.
+    """
 
     token: str
     say: Say
     call: int
     acked: int | None
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
     """One commit: the entries it may take (an entry index below `upto`), its call, its acknowledgement, and what it took.
 
-    `took`: tokens that the fault-free calibration run no longer showed after this commit.
+    `missing`: tokens that the fault-free calibration run no longer showed after this commit; `took`: those of them that
+    it may not keep here either.
     """
 
     call: int
     acked: int | None
     upto: int
     took: frozenset[str]
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,15 @@ class Calibration:
     """What a fault-free run of the same workload taught.
 
     `kinds`: (role, empty) of rows without a token. `altered`: tokens whose text does not come back as it was said.
+    `roles`: roles of messages that come back under the same role; `recast`: tokens that come back under another one.
     `removed`: for each commit in order, the tokens that were gone afterwards. `published`: roles of files that exist
     after a clean run. `volatile`: patterns of files that may change.
     """
 
     kinds: frozenset[tuple[str, bool]] = frozenset()
     altered: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    recast: frozenset[str] = frozenset()
     removed: tuple[frozenset[str], ...] = ()
     published: frozenset[str] = frozenset()
     volatile: tuple[str, ...] = ()
@@ -64,7 +73,9 @@ class Expectation:
     """What must, may and must not be there at one crash point.
 
     `must` and `said` are entries in the order of saying (`needed`, `allowed`: how often each token is in them); `shed` holds the entries that a commit may have taken, `gone`
-    the tokens whose removal was acknowledged. `archives`: the adapter can show its archives.
+    the tokens whose removal was acknowledged. `taken` holds, for each commit that had begun, what a healthy run no longer
+    shows after it. `batches` are the batches that nobody acknowledged yet. `in_flight`: the store was at work at that
+    moment, so that its last record may be torn. `archives`: the adapter can show its archives.
     """
 
     at: int
@@ -75,6 +86,9 @@ class Expectation:
     promise: Promise
     calibration: Calibration
     archives: bool = False
+    taken: tuple[frozenset[str], ...] = ()
+    batches: tuple[tuple[Entry, ...], ...] = ()
+    in_flight: bool = False
     needed: Mapping[str, int] = field(default_factory=dict)
     allowed: Mapping[str, int] = field(default_factory=dict)
     last: Mapping[str, Entry] = field(default_factory=dict)
@@ -82,6 +96,10 @@ class Expectation:
     def entry(self, token: str) -> Entry | None:
         """The last entry of a token, or None if it was not said by then."""
         return self.last.get(token)
+
+    def keeps_role(self, entry: Entry) -> bool:
+        """Whether a healthy run shows messages of this role, and this one too if it shows it, under the role they have."""
+        return entry.say.role in self.calibration.roles and entry.token not in self.calibration.recast
 
     def legal_stranger(self, row: Row) -> bool:
         """Whether a row without a token is of a kind that a healthy run shows too (notices of other roles always are)."""
@@ -93,7 +111,7 @@ class Expectation:
 class Ledger:
     """Answers `at(k)`: what holds if the crash comes right after op k."""
 
-    __slots__ = ("_archives", "_cache", "_marks", "calibration", "entries", "promise", "removals")
+    __slots__ = ("_archives", "_cache", "_calls", "_idle", "_marks", "calibration", "entries", "promise", "removals")
 
     def __init__(
         self,
@@ -103,14 +121,19 @@ class Ledger:
         promise: Promise,
         calibration: Calibration,
         archives: bool = False,
+        calls: Sequence[tuple[int, int]] = (),
     ) -> None:
+        """`calls`: the first and last op of each call during which a crash may tear a record (see `Promise.torn_tail`)."""
         self.entries = tuple(entries)
         self.removals = tuple(removals)
         self.promise = promise
         self.calibration = calibration
         self._archives = archives
+        self._calls = tuple(calls)
+        self._idle = sorted(end for _, end in calls if not self._at_work(end))
         marks = {entry.call for entry in entries} | {entry.acked for entry in entries if entry.acked is not None}
         marks |= {removal.call for removal in removals} | {removal.acked for removal in removals if removal.acked is not None}
+        marks |= {op for call in calls for op in call}
         self._marks = sorted(marks)
         self._cache: dict[int, Expectation] = {}
 
@@ -126,6 +149,8 @@ class Ledger:
     ) -> Ledger:
         """Read the user's lane of a history. `says` maps each token to what was said with it."""
         calibration = calibration or Calibration()
+        removed = calibration.removed
+        commits = 0
         ends = {op.call: op for op in history if op.lane is Lane.USER and op.kind in ("ack", "raised")}
         entries: list[Entry] = []
         removals: list[Removal] = []
@@ -134,18 +159,29 @@ class Ledger:
             if op.kind in APPENDS:
                 entries += [Entry(token, says[token], op.seq, end) for token in op.target.split(",") if token]
             elif op.kind == "commit":
-                taken = calibration.removed[len(removals)] if len(removals) < len(calibration.removed) else frozenset()
+                missing = removed[commits] if commits < len(removed) else frozenset()
                 live = {entry.token for entry in entries[_may_keep_from(entries, op.size) :]}
-                removals.append(Removal(op.seq, end, max(0, len(entries) - max(op.size, 0)), taken - live))
-        return cls(entries, removals, promise=promise, calibration=calibration, archives=archives)
+                removals.append(Removal(op.seq, end, max(0, len(entries) - max(op.size, 0)), missing - live, missing))
+            commits += op.kind == "commit" or (op.kind, op.target) == ("skipped", "commit")
+        calls = _calls(history, ends) if promise.torn_tail == "refuse" else ()
+        return cls(entries, removals, promise=promise, calibration=calibration, archives=archives, calls=calls)
 
     def excusing(self, since: Mapping[str, int | None]) -> Ledger:
         """The same ledger with some messages only *may* for a while: those whose copies a lost write took.
 
         `since`: token -> the op from which on another copy was acknowledged (None: there is none).
         """
-        entries = [replace(entry, acked=since.get(entry.token, entry.acked)) for entry in self.entries]
-        return Ledger(entries, self.removals, promise=self.promise, calibration=self.calibration, archives=self._archives)
+        entries = [
+            replace(entry, acked=since[entry.token], excused=True) if entry.token in since else entry for entry in self.entries
+        ]
+        return Ledger(
+            entries,
+            self.removals,
+            promise=self.promise,
+            calibration=self.calibration,
+            archives=self._archives,
+            calls=self._calls,
+        )
 
     def at(self, k: int) -> Expectation:
         """What must, may and must not be there if the crash comes right after op `k`."""
@@ -159,14 +195,21 @@ class Ledger:
         """The crash points of `[first, last]` at which a verdict can differ.
 
         What must not be there is widest at `first`; what must be there grows towards `last`, except that a commit
-        shrinks it, so the moment before each commit counts too.
+        shrinks it, so the moment before each commit counts too. Where a torn record may be refused, the last moment
+        between two calls counts besides: no record is torn then.
         """
         inside = {removal.call - 1 for removal in self.removals if first < removal.call <= last}
+        idle = bisect_right(self._idle, last)
+        if idle and self._idle[idle - 1] > first:
+            inside.add(self._idle[idle - 1])
         return tuple(sorted({first, last} | inside))
 
     def turning_points(self, first: int, last: int) -> list[int]:
         """The crash points of `[first, last]` from which on something else is due, in order, `first` included."""
         return [first, *(mark for mark in self._marks if first < mark <= last)]
+
+    def _at_work(self, k: int) -> bool:
+        return any(call <= k < end for call, end in self._calls)
 
     def _expect(self, k: int) -> Expectation:
         said = [entry for entry in self.entries if entry.call <= k]
@@ -189,6 +232,9 @@ class Ledger:
             promise=self.promise,
             calibration=self.calibration,
             archives=self._archives,
+            taken=tuple(removal.missing for removal in begun),
+            batches=_open_batches(said, k, upto),
+            in_flight=self._at_work(k),
             needed=Counter(entry.token for entry in must),
             allowed=Counter(entry.token for entry in said),
             last={entry.token: entry for entry in said},
@@ -197,6 +243,30 @@ class Ledger:
 
 def _acked(end: Op | None) -> int | None:
     return end.seq if end is not None and end.kind == "ack" and end.outcome is Outcome.OK else None
+
+
+def _calls(history: History, ends: Mapping[int, Op]) -> list[tuple[int, int]]:
+    """The first and last op of each call of the user; one that never returned lasts to the end."""
+    never = len(history) + 1
+    return [
+        (op.seq, ends[op.seq].seq if op.seq in ends else never)
+        for op in history.lane(Lane.USER)
+        if op.kind not in ("ack", "raised", "skipped")
+    ]
+
+
+def _open_batches(said: Sequence[Entry], k: int, upto: int) -> tuple[tuple[Entry, ...], ...]:
+    """The batches that were not acknowledged by op `k`, without those that a commit or a lost write may have divided."""
+    groups: dict[int, list[Entry]] = {}
+    divided = {entry.call for entry in said[:upto]}
+    for entry in said[upto:]:
+        if entry.call not in divided:
+            groups.setdefault(entry.call, []).append(entry)
+    return tuple(
+        tuple(group)
+        for group in groups.values()
+        if len(group) > 1 and not any(entry.excused or (entry.acked is not None and entry.acked <= k) for entry in group)
+    )
 
 
 def _may_keep_from(entries: Sequence[Entry], keep: int) -> int:

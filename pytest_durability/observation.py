@@ -78,18 +78,23 @@ class Observation:
         """The tokens of all rows, in order."""
         return tuple([name for row in self.rows or () for name in row.tokens])
 
-    def texts(self) -> dict[str, list[str]]:
-        """Token -> the texts of the rows that hold it."""
-        found: dict[str, list[str]] = {}
+    def by_token(self) -> dict[str, list[Row]]:
+        """Token -> the rows that hold it, in order."""
+        found: dict[str, list[Row]] = {}
         for row in self.rows or ():
             for token in row.tokens:
-                found.setdefault(token, []).append(row.text)
+                found.setdefault(token, []).append(row)
         return found
+
+
+def plain(text: str, limit: int = 60) -> str:
+    """The beginning of a text as printable ASCII, so that whatever a store returns is safe to print."""
+    return ascii(text[:limit])[1:-1]
 
 
 def entry_line(token: str, role: str, text: str) -> str:
     """One message as a report shows it: `u1  user: what is in the report?`, in ASCII and cut at 60 characters."""
-    return f"{token}  {role}: {ascii(text[:60])[1:-1]}"
+    return f"{token}  {plain(role, 20)}: {plain(text)}"
 
 
 def observed_lines(seen: Observation) -> tuple[str, ...]:

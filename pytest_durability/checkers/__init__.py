@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pytest_durability.checkers import (
     acknowledged,
     archive,
+    batch,
     damage,
     duplicate,
     empty,
@@ -34,6 +35,7 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("resurrected", resurrected.check),
     ("archive", archive.check),
     ("damage", damage.check),
+    ("batch", batch.check),
     ("acknowledged", acknowledged.check),
     ("duplicate", duplicate.check),
     ("phantom", phantom.check),

@@ -1,7 +1,8 @@
 """The first promise of every store: what it acknowledged is there when the session is opened again (I2).
 
-Rule: a message counts as kept if its token is in the transcript and, unless a healthy run alters texts too, so is its
-whole text. Messages that a commit may have taken can be missing only as a whole prefix.
+Rule: a message counts as kept if its token is in the transcript and, unless a healthy run alters them too, so are its
+whole text and its role. Messages that a commit may have taken can be missing only as a whole prefix, unless a healthy run
+shows an older one without them too (a summary that quotes it).
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 
 from pytest_durability.ledger import Entry, Expectation
-from pytest_durability.observation import Observation
+from pytest_durability.observation import Observation, Row, plain
 from pytest_durability.verdict import Anomaly, LostAcknowledged
 
 
 def check(seen: Observation, due: Expectation) -> Anomaly | None:
-    """`LostAcknowledged` for the first acknowledged message that is missing or cut short."""
+    """`LostAcknowledged` for the first acknowledged message that is missing, cut short or shown under another role."""
     if seen.rows is None:
         return None
     found = Counter(seen.tokens())
@@ -24,18 +25,26 @@ def check(seen: Observation, due: Expectation) -> Anomaly | None:
     hole = _hole(due, found)
     if hole is not None:
         return _lost(hole, "is gone, while an older one is still there", seen)
-    texts, exact = seen.texts(), due.promise.text == "exact"
+    rows = seen.by_token()
     for entry in due.must:
-        if entry.token not in due.calibration.altered and not _whole(entry, texts[entry.token], exact=exact):
-            return _lost(entry, "comes back with another text", seen)
+        change = _change(entry, rows[entry.token], due)
+        if change:
+            return _lost(entry, change, seen)
     return None
 
 
-def _whole(entry: Entry, texts: list[str], *, exact: bool) -> bool:
-    if exact:
-        return entry.say.text in texts
-    wanted = entry.say.text.strip()
-    return any(wanted in text for text in texts)
+def _change(entry: Entry, rows: list[Row], due: Expectation) -> str:
+    """In what way a message is not what was said, or ""."""
+    say = entry.say
+    if any(row.text == say.text and row.role == say.role for row in rows):
+        return ""
+    if entry.token not in due.calibration.altered:
+        exact, wanted = due.promise.text == "exact", say.text.strip()
+        if not any(row.text == say.text if exact else wanted in row.text for row in rows):
+            return "comes back with another text"
+    if due.keeps_role(entry) and not any(row.role == say.role for row in rows):
+        return f"comes back as {plain(rows[0].role, 20)} instead of {plain(say.role, 20)}"
+    return ""
 
 
 def _hole(due: Expectation, found: Counter[str]) -> Entry | None:
@@ -46,7 +55,12 @@ def _hole(due: Expectation, found: Counter[str]) -> Entry | None:
     oldest_kept = next((i for i, entry in enumerate(due.shed) if found[entry.token] and due.allowed[entry.token] == 1), None)
     if oldest_kept is None:
         return None
-    return next((entry for entry in due.shed[oldest_kept:] if not found[entry.token]), None)
+    older = due.shed[oldest_kept].token
+    for entry in due.shed[oldest_kept:]:
+        usual = any(entry.token in missing and older not in missing for missing in due.taken)
+        if not found[entry.token] and not usual:
+            return entry
+    return None
 
 
 def _lost(entry: Entry, how: str, seen: Observation) -> LostAcknowledged:

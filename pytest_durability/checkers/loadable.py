@@ -1,7 +1,8 @@
 """A session that cannot be opened loses everything at once, so this is asked first.
 
 Rule: any exception from `open` or `transcript` is `Unloadable`, unless the adapter declares its type in `refuses`; a
-declared refusal is legal only while nothing that must be there stands behind it.
+declared refusal is legal only while nothing that must be there stands behind it, or while a record may be torn and the
+store promises to refuse that.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def check(seen: Observation, due: Expectation) -> Anomaly | None:
 
 
 def _unloadable(failure: Failure, due: Expectation, when: str) -> Anomaly | None:
-    if failure.refused and not due.must:
+    torn = due.in_flight and due.promise.torn_tail == "refuse"
+    if failure.refused and (torn or not due.must):
         return None
     lost = f"{len(due.must)} acknowledged message{'s' * (len(due.must) != 1)} cannot be reached" if due.must else "it can never be used again"
     refusal = " (a declared refusal)" if failure.refused else ""

@@ -7,7 +7,7 @@ the moment its call began.
 from __future__ import annotations
 
 from pytest_durability.ledger import Expectation
-from pytest_durability.observation import Observation, Row
+from pytest_durability.observation import Observation, Row, plain
 from pytest_durability.verdict import Anomaly, Phantom
 
 
@@ -35,9 +35,9 @@ def _fragment(row: Row, due: Expectation) -> bool:
 
 
 def _phantom(row: Row, why: str) -> Phantom:
-    text = ascii(row.text[:60])
+    role, text = plain(row.role, 20), ascii(row.text[:60])
     return Phantom(
-        f"a {row.role} row {text} {why}",
-        because=(f"the reopened session shows a {row.role} row: {text}", f"but   it {why}"),
-        kind=row.role,
+        f"a {role} row {text} {why}",
+        because=(f"the reopened session shows a {role} row: {text}", f"but   it {why}"),
+        kind=role,
     )

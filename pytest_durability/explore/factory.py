@@ -51,4 +51,4 @@ def reference_of(adapter: Any) -> str:
 
 
 def _name(adapter: Any) -> str:
-    return getattr(adapter, "__qualname__", None) or getattr(type(adapter), "__qualname__", repr(adapter))
+    return str(getattr(adapter, "__qualname__", None) or type(adapter).__qualname__)

@@ -61,5 +61,3 @@ class Keeper:
         except (OSError, CaseError) as error:
             return f"{result.note}; the case was not saved: {error}".lstrip("; ")
         return result.note
-
-

@@ -64,7 +64,9 @@ def sweep(
     chosen = resolve(asked)
     keeper = Keeper(reference_of(adapter), context)
     with keeper.watching():
-        report = _swept(factory, workload, chosen, fatal_names=asked, depth=depth, executor=executor, isolation=isolation, seed=context.seed)
+        report = _swept(
+            factory, workload, chosen, fatal_names=asked, depth=depth, executor=executor, isolation=isolation, seed=context.seed
+        )
         keeper.keep(report)
         if context.listen is not None:
             context.listen(report)
@@ -75,7 +77,15 @@ def sweep(
 
 
 def _swept(
-    factory: Any, workload: Any, models: tuple[PersistenceModel, ...], *, fatal_names: Any, depth: int, executor: Executor | None, isolation: str, seed: int
+    factory: Any,
+    workload: Any,
+    models: tuple[PersistenceModel, ...],
+    *,
+    fatal_names: Any,
+    depth: int,
+    executor: Executor | None,
+    isolation: str,
+    seed: int,
 ) -> SweepReport:
     start = time.process_time()
     names = tuple(model.name for model in models)

@@ -32,7 +32,9 @@ def anomalies(store, context, **options):
     return found
 
 
-@pytest.mark.parametrize("store", [stores.NoSync, stores.Brick, stores.JournalTwice, stores.DropsNeighbour, stores.TrustsLive, stores.HealGrows])
+@pytest.mark.parametrize(
+    "store", [stores.NoSync, stores.Brick, stores.JournalTwice, stores.DropsNeighbour, stores.TrustsLive, stores.HealGrows]
+)
 def test_every_finding_of_a_sweep_replays(store, context):
     """Each saved case raises the same anomaly, with the same proof, the same schedule and the same case id."""
     for anomaly in anomalies(store, context):

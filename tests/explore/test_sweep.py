@@ -28,8 +28,7 @@ class Notes:
     """A minimal adapter over one JSON Lines file; subclasses override where they differ."""
 
     def open(self, world):
-        path = world.root / "notes.jsonl"
-        return path if path.exists() else path
+        return world.root / "notes.jsonl"
 
     def append(self, store, message):
         with open(store, "a") as file:
@@ -93,9 +92,17 @@ def test_two_sweeps_are_the_same(context):
 
 def test_processes_of_their_own_give_the_same_verdicts(context):
     """Isolation by process finds what the default finds, and passes what it passes."""
-    sweep(stores.adapter(stores.Sound), [Append("user", "one"), Commit(1)], models=["process-kill"], isolation="process", context=context)
+    sweep(
+        stores.adapter(stores.Sound),
+        [Append("user", "one"), Commit(1)],
+        models=["process-kill"],
+        isolation="process",
+        context=context,
+    )
     with pytest.raises(Unloadable):
-        sweep(stores.adapter(stores.Brick), [Append("user", "one")], models=["process-kill"], isolation="process", context=context)
+        sweep(
+            stores.adapter(stores.Brick), [Append("user", "one")], models=["process-kill"], isolation="process", context=context
+        )
 
 
 def test_workers_share_the_states_among_them(context):
@@ -198,7 +205,7 @@ class Buffered(Notes):
 
     def append(self, store, message):
         if not hasattr(self, "file"):
-            self.file = open(store, "a")  # noqa: SIM115  it stays open on purpose
+            self.file = open(store, "a")
         self.file.write(json.dumps([message.role, message.text]) + "\n")
 
 
@@ -224,7 +231,7 @@ class Leaking(Notes):
 def test_state_that_leaks_between_lives_asks_for_processes(context):
     """A store with module state would pass everything by memory; the canary says so and names the way out."""
     LEAKED.clear()
-    with pytest.raises(UsageError, match="isolation=\"process\""):
+    with pytest.raises(UsageError, match='isolation="process"'):
         sweep(Leaking, [Append("user", "one")], context=context)
 
 
@@ -254,9 +261,17 @@ def wrong(name, **members):
     [
         (wrong("NoOpen", open=None), r"NoOpen lacks open"),
         (wrong("NoAppend", append=None), r"lacks append\(store, message\) or turn"),
-        (wrong("Dicts", transcript=lambda self, store: [{"role": "user"}]), r"Dicts.transcript gave \{'role': 'user'\} of type dict"),
+        (
+            wrong("Dicts", transcript=lambda self, store: [{"role": "user"}]),
+            r"Dicts.transcript gave \{'role': 'user'\} of type dict",
+        ),
         (wrong("Text", transcript=lambda self, store: "hello"), r"Text.transcript gave 'hello' of type str"),
-        (wrong("Upper", transcript=lambda self, store: [Message(m.role, m.text.upper()) for m in Notes.transcript(self, store)]), r"given 'zu1z .*shows 'ZU1Z"),
+        (
+            wrong(
+                "Upper", transcript=lambda self, store: [Message(m.role, m.text.upper()) for m in Notes.transcript(self, store)]
+            ),
+            r"given 'zu1z .*shows 'ZU1Z",
+        ),
         (wrong("Raises", append=lambda self, store, message: 1 / 0), r"append raised ZeroDivisionError.*without any fault"),
         (wrong("Promises", promise="power-loss"), r"promise is 'power-loss', not a Promise"),
         (wrong("Refuses", refuses=ValueError), r"refuses is .*not a tuple"),

@@ -13,6 +13,7 @@ from pytest_durability import Message, Promise
 
 
 def sync_directory(folder):
+    """Make the names in a directory durable."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

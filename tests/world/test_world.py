@@ -9,6 +9,8 @@ import os
 import posix
 import random
 import secrets
+import subprocess
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -24,7 +26,12 @@ WATCHED = (builtins, io, os, posix, tempfile, random, uuid, secrets)
 
 def bindings():
     """Every name of the modules that a world takes over."""
-    return {(module.__name__, name): value for module in WATCHED for name, value in vars(module).items() if name != "__warningregistry__"}
+    return {
+        (module.__name__, name): value
+        for module in WATCHED
+        for name, value in vars(module).items()
+        if name != "__warningregistry__"
+    }
 
 
 def save(path, rows, *, sync=True):
@@ -213,7 +220,7 @@ def test_a_fault_that_never_struck_fails():
 def test_what_escapes_the_recorder_is_named():
     """A file written by a child process shows up in verify, with its name."""
     with open_world() as world:
-        os.system(f"echo hidden > {world.root}/child.txt")
+        subprocess.run([sys.executable, "-c", "open('child.txt', 'w').write('hidden')"], cwd=world.root, check=True)
         with pytest.raises(RecorderError, match=r"child\.txt"):
             world.disk.verify()
 
@@ -239,7 +246,15 @@ def test_worlds_do_not_nest():
         pass
 
 
-@pytest.mark.parametrize("call", [lambda d: d.fail("sing", "x"), lambda d: d.fail("write", "x", "EWHAT"), lambda d: d.fill(-1), lambda d: d.tear_write("x", keep=-1)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda d: d.fail("sing", "x"),
+        lambda d: d.fail("write", "x", "EWHAT"),
+        lambda d: d.fill(-1),
+        lambda d: d.tear_write("x", keep=-1),
+    ],
+)
 def test_faults_that_cannot_be(call):
     """Unknown operations, errors and sizes are refused with the valid ones."""
     with open_world() as world, pytest.raises(UsageError):

@@ -72,8 +72,8 @@ class Descriptors:
 
     def ino_of(self, fd: int) -> int | None:
         """Our inode of an open descriptor; None if it is closed or not a file or directory of the root."""
-        if fd in self.owned:
-            return self.open[fd].ino
+        if fd in self.owned and (kept := self.open.get(fd)) is not None:
+            return kept.ino
         try:
             info = real.fstat(fd)
         except (OSError, TypeError, OverflowError):

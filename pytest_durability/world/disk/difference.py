@@ -7,20 +7,19 @@ two opens at different moments may write different times. `volatile` files, SQLi
 from __future__ import annotations
 
 import fnmatch
-import re
 import time
 from collections.abc import Iterable, Mapping
 
+from pytest_durability.moments import blanked
 from pytest_durability.observation import Change
 from pytest_durability.world.disk.image import Image
 
-_DATE = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?(?:Z|[+-]\d\d:?\d\d))?")
-_EPOCH = re.compile(rb"(?<!\d)(\d{10})(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?(?!\d)")
-_DAY = 86_400
 _SKIPPED = ("-wal", "-shm")
 
 
-def changes(before: Image, after: Image, volatile: Iterable[str] = (), sites: Mapping[str, str] | None = None) -> tuple[Change, ...]:
+def changes(
+    before: Image, after: Image, volatile: Iterable[str] = (), sites: Mapping[str, str] | None = None
+) -> tuple[Change, ...]:
     """The files whose content differs between two images, by path."""
     old, new = before.data(), after.data()
     patterns = tuple(volatile)
@@ -43,11 +42,4 @@ def _left_out(path: str, patterns: tuple[str, ...]) -> bool:
 
 def _same_but_times(was: bytes, now: bytes) -> bool:
     today = int(time.time())
-    return _blanked(was, today) == _blanked(now, today)
-
-
-def _blanked(data: bytes, today: int) -> bytes:
-    def epoch(found: re.Match[bytes]) -> bytes:
-        return b"<time>" if abs(int(found[1]) - today) < _DAY else found[0]
-
-    return _EPOCH.sub(epoch, _DATE.sub(b"<time>", data))
+    return blanked(was, today) == blanked(now, today)

@@ -123,7 +123,7 @@ class Frame:
             yield choice.picks, content, last
             return
         others = [state for state in loose if state.known.ino not in self.step.files]
-        self._look_for_bound(touched, others, fresh)
+        self._look_for_bound(touched, others, count, fresh)
         for picks, key, until in self._spread(touched, others, count, fresh, choice.view.paths):
             yield choice.picks + picks, content ^ key, min(last, until)
 
@@ -217,13 +217,12 @@ class Frame:
 
     # -- what the bound on versions left out
 
-    def _look_for_bound(self, touched: list[FileState], others: list[FileState], fresh: bool) -> None:
+    def _look_for_bound(self, touched: list[FileState], others: list[FileState], count: int, fresh: bool) -> None:
         if self._short or self._versions is None:
             return
         new = fresh or len(touched) > 1
-        self._short = any(state.cut_short(fresh=not new) for state in touched) or any(
-            state.cut_short(fresh=False) for state in others
-        )
+        short = any(state.cut_short(count, fresh=not new) for state in touched)
+        self._short = short or any(state.cut_short(count, fresh=False) for state in others)
 
     def bounded(self, count: int) -> bool:
         """Whether the bound on versions left out a cut that this op made possible (with several names behind: perhaps)."""

@@ -19,7 +19,21 @@ from pytest_durability.world.disk.overlay import drop, save_around, tear
 Match = str | Callable[[str], bool]
 """A file: a pattern for its path below the root (`*.json`), or a function of the path."""
 
-KINDS = ("create", "write", "truncate", "rename", "unlink", "mkdir", "rmdir", "link", "symlink", "fsync", "fsync-dir", "sync", "*")
+KINDS = (
+    "create",
+    "write",
+    "truncate",
+    "rename",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "link",
+    "symlink",
+    "fsync",
+    "fsync-dir",
+    "sync",
+    "*",
+)
 
 
 @dataclass(slots=True)

@@ -67,7 +67,7 @@ class Names:
         if not number and opener is None and mode in _READING:
             found = real.io_open(file, mode, buffering, encoding, errors, newline, closefd)
             if self._paths.starts(file):
-                self._recorder.reads(found)
+                self._recorder.holds(found)
             return found
         parsed = PARSED.get(mode) or parse(mode)
         plain = encoding is None and errors is None and newline is None and buffering == -1
@@ -101,6 +101,8 @@ class Names:
         if raw.closefd:
             self._descriptors.open.setdefault(fd, kept)
             self._descriptors.owned[fd] = weakref.ref(raw)
+        else:
+            self._recorder.holds(raw)
 
     def _open_path(self, file: Any, kind: str, closefd: Any) -> RecordedFile | None:
         relative = self._paths.locate(file, None, kind[0] != "x")

@@ -292,13 +292,13 @@ class FileState:
         is_fresh = plan.size_fresh or any(page not in behind for page in plan.fresh)
         return None if left else Option(tuple(behind.items()), key, last, is_fresh)
 
-    def cut_short(self, *, fresh: bool) -> bool:
-        """Whether the bound on versions left out a state (with `fresh`: one that op `seq` made possible)."""
+    def cut_short(self, count: int, *, fresh: bool) -> bool:
+        """Whether the bound on versions left out a state with up to `count` chains behind (`fresh`: one that is new)."""
         if not self.legal:
             return False
         if self.skipped and (not fresh or any(self._shows(size) for size in self.skipped)):
             return True
-        for size in (self.top, *self.older):
+        for size in (self.top, *self.older) if count > 1 else (self.top,):
             if fresh and size != self.top and not self._shows(size):
                 continue
             plan = self.plan(size)

@@ -23,7 +23,7 @@ from pytest_durability.world.disk.gate import Decision, Fail, Gate, Mark
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.names import Names
 from pytest_durability.world.disk.paths import Paths
-from pytest_durability.world.disk.rawfile import bury
+from pytest_durability.world.disk.rawfile import RecordedFile, bury
 from pytest_durability.world.disk.shut import Shut
 from pytest_durability.world.disk.site import here
 from pytest_durability.world.disk.tree import Tree
@@ -54,7 +54,7 @@ class Recorder:
         self.escapes: list[str] = []
         self.contents = Contents(self)
         self.names = Names(self)
-        self._readers: list[weakref.ref[Any]] = []
+        self._held: list[weakref.ref[Any]] = []
 
     def start(self) -> None:
         """Watch from now on.
@@ -101,23 +101,25 @@ class Recorder:
                     CALLS.dead.add(fd)
             self.descriptors.owned.clear()
             CALLS.dead.update(self.descriptors.close_all())
-            for kept in self._readers:
-                reader = kept()
-                if reader is not None:
-                    reader.close()
-            self._readers.clear()
+            for kept in self._held:
+                other = kept()
+                if isinstance(other, RecordedFile):
+                    bury(other)
+                elif other is not None:
+                    other.close()
+            self._held.clear()
 
     def shut(self) -> bool:
         """Whether the root is gated shut at this moment."""
         handler = CALLS.handler
         return isinstance(handler, Shut) and handler.covers(self.root)
 
-    def reads(self, file: Any) -> None:
-        """Remember a file that was opened for reading, so that `kill` can close it."""
-        readers = self._readers
-        if len(readers) >= _MANY:
-            readers[:] = [kept for kept in readers if (one := kept()) is not None and not one.closed]
-        readers.append(weakref.ref(file))
+    def holds(self, file: Any) -> None:
+        """Remember a file that only reads, or that has a number of another's, so that `kill` can end it too."""
+        held = self._held
+        if len(held) >= _MANY:
+            held[:] = [kept for kept in held if (one := kept()) is not None and not one.closed]
+        held.append(weakref.ref(file))
 
     def record(self, kind: str, ino: int, effect: fx.Effect, size: int = 0, note: str = "") -> None:
         """Log an op on file or directory `ino` and take its effect over into the tree."""

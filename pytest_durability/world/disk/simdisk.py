@@ -201,4 +201,8 @@ class SimDisk:
 
 def _matches(loss: Loss, patterns: Sequence[str]) -> bool:
     words = loss.what.split()
-    return any(fnmatch.fnmatchcase(word, pattern) or fnmatch.fnmatchcase(word.rpartition("/")[2], pattern) for word in words for pattern in patterns)
+    return any(
+        fnmatch.fnmatchcase(word, pattern) or fnmatch.fnmatchcase(word.rpartition("/")[2], pattern)
+        for word in words
+        for pattern in patterns
+    )

@@ -416,11 +416,12 @@ def walked(chains: Chains) -> set[tuple[int, str]]:
     return {(k, cut.image().key()) for cut in walk(chains, lagging=None, versions=None) for k in range(cut.first, cut.last + 1)}
 
 
-quick = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(thorough, max_examples=40)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=str)
-@quick
+@thorough
 @given(log=logs(9))
 def test_the_walk_finds_exactly_what_the_definition_allows(model, log):
     """Unbounded, the walk yields the contents and crash points of the definition: none more, none less."""

@@ -10,8 +10,8 @@ import tempfile
 import pytest
 
 from pytest_durability import Lane, Message
-from pytest_durability.recording import Capabilities, Play
 from pytest_durability.persistence import PROCESS_KILL
+from pytest_durability.recording import Capabilities, Play
 from pytest_durability.workload import standard
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.chains import Chains
@@ -24,7 +24,7 @@ class Buffered:
     """Appends text through a buffered file that stays open, and flushes it."""
 
     def __init__(self, root):
-        self.file = open(root / "log.txt", "a", encoding="utf-8")  # noqa: SIM115  it stays open on purpose
+        self.file = open(root / "log.txt", "a", encoding="utf-8")
         self.path = root / "log.txt"
 
     def add(self, row):

@@ -73,6 +73,28 @@ def test_descriptors_are_closed_and_locks_are_released(bench):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_a_file_with_a_borrowed_number_dies_too(bench):
+    """A file object that does not own its descriptor writes nothing after the kill, even if the number is reused."""
+    fd = os.open(bench.root / "a", os.O_CREAT | os.O_RDWR)
+    file = open(fd, "wb", 0, closefd=False)
+    file.write(b"x")
+    bench.recorder.kill()
+    stranger = os.open(bench.outside / "b", os.O_CREAT | os.O_RDWR)
+    assert stranger == fd
+    assert file.write(b"y") == 1
+    file.close()
+    os.close(stranger)
+    assert (bench.outside / "b").read_bytes() == b""
+
+
+def test_many_readers_are_not_kept(bench):
+    """Files that were read and closed are forgotten, however many there are."""
+    (bench.root / "a").write_text("x")
+    for _ in range(1000):
+        (bench.root / "a").read_text()
+    assert len(bench.recorder._held) < 100
+
+
 def test_numbers_that_others_own_are_not_closed(bench):
     """A number that C code closed and that is another file's by now stays open."""
     fd = os.open(bench.root / "a", os.O_CREAT | os.O_RDWR)
