@@ -115,8 +115,7 @@ class TornWrite:
 
     def __post_init__(self) -> None:
         _check_place(self, "at")
-        if self.keep < 0:
-            raise UsageError(f"TornWrite(keep={self.keep}): a write cannot keep fewer than 0 bytes")
+        notation.at_least(self, keep=0)
 
     def __str__(self) -> str:
         return notation.render(self)
@@ -131,8 +130,7 @@ class ShortWrite:
 
     def __post_init__(self) -> None:
         _check_place(self, "at")
-        if self.keep < 1:
-            raise UsageError(f"ShortWrite(keep={self.keep}): a short write stores at least one byte")
+        notation.at_least(self, keep=1)
 
     def __str__(self) -> str:
         return notation.render(self)
@@ -147,7 +145,7 @@ class WriteError:
 
     def __post_init__(self) -> None:
         _check_place(self, "at")
-        if not isinstance(getattr(_errno, self.error, None), int):
+        if not isinstance(self.error, str) or not isinstance(getattr(_errno, self.error, None), int):
             raise UsageError(f"WriteError(error={self.error!r}) is no errno name", fix="use for instance ENOSPC, EIO or EACCES")
 
     def __str__(self) -> str:
@@ -199,6 +197,7 @@ class CutStream:
     how: str = "eof"
 
     def __post_init__(self) -> None:
+        notation.at_least(self, turn=0, after=0)
         if self.how not in ("eof", "reset", "timeout", "stall"):
             raise UsageError(f"CutStream(how={self.how!r})", fix="choose from: eof, reset, timeout, stall")
 
@@ -213,6 +212,9 @@ class Interrupt:
     turn: int
     chunks: int = 0
 
+    def __post_init__(self) -> None:
+        notation.at_least(self, turn=0, chunks=0)
+
     def __str__(self) -> str:
         return notation.render(self)
 
@@ -225,6 +227,9 @@ class RejectRequest:
     rule: str
     times: int = 1
 
+    def __post_init__(self) -> None:
+        notation.at_least(self, request=0, times=1)
+
     def __str__(self) -> str:
         return notation.render(self)
 
@@ -236,6 +241,11 @@ class ReorderTurns:
     turns: tuple[int, ...]
     choices: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, numbers in (("turns", self.turns), ("choices", self.choices)):
+            if isinstance(numbers, tuple) and any(isinstance(number, int) and number < 0 for number in numbers):
+                raise UsageError(f"ReorderTurns({name}={ascii(numbers)[:60]}): a turn has no negative number", fix="count from 0")
+
     def __str__(self) -> str:
         return notation.render(self)
 
@@ -246,6 +256,9 @@ class CancelTurn:
 
     turn: int
     at: int = 1
+
+    def __post_init__(self) -> None:
+        notation.at_least(self, turn=0, at=0)
 
     def __str__(self) -> str:
         return notation.render(self)
@@ -259,7 +272,8 @@ class ClockStep:
     seconds: float
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.seconds):
+        notation.at_least(self, step=0)
+        if isinstance(self.seconds, (int, float)) and not math.isfinite(self.seconds):
             raise UsageError(
                 f"ClockStep(seconds={self.seconds}): a clock cannot jump that far", fix="give a finite number of seconds"
             )
@@ -307,12 +321,13 @@ class Schedule:
         """Make a schedule of fault values.
 
         Raises:
-            UsageError: an item is not a fault.
+            UsageError: an item is not a fault, or a field of it holds a value of the wrong type.
         """
         items = tuple(faults)
         for item in items:
             if not isinstance(item, Fault):
                 raise UsageError(f"{item!r} is not a fault", fix=f"use {', '.join(sorted(NAMES))}")
+            notation.check_types(item)
         return cls(items)
 
     def __iter__(self) -> Iterator[Any]:

@@ -7,14 +7,22 @@ arguments are read, everything else is refused.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any
+import functools
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pytest_durability.errors import UsageError
 
 MAX_TEXT = 8 * 1024 * 1024
 """Longest text, in characters, that `parse` reads; longer ones are refused instead of exhausting memory."""
+
+MAX_PARTS = 200_000
+"""Most brackets and commas outside of strings that `parse` reads (some 60,000 steps, a second); more are refused unread."""
+
+_STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", re.DOTALL)
 
 
 def render(value: Any) -> str:
@@ -55,6 +63,13 @@ def parse_all(text: str, names: Mapping[str, type]) -> list[Any]:
     """Read values separated by `;` or line ends."""
     if len(text) > MAX_TEXT:
         raise UsageError(f"a text of {len(text)} characters is longer than the limit of {MAX_TEXT}")
+    parts = _parts(text)
+    if parts > MAX_PARTS:
+        raise UsageError(
+            f"a text with {parts} brackets and commas is beyond the limit of {MAX_PARTS}",
+            why="reading it would take longer and more memory than any case is worth",
+            fix="split it into several workloads or schedules",
+        )
     try:
         body = ast.parse(text.strip(), mode="exec").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -67,6 +82,14 @@ def parse_all(text: str, names: Mapping[str, type]) -> list[Any]:
         return [_statement(node, names, text) for node in body]
     except RecursionError:
         raise UsageError(f"{text[:120]!r} is nested too deeply", fix=f"write calls such as {_example(names)}") from None
+
+
+def _parts(text: str) -> int:
+    """How many brackets and commas stand outside of strings; a short text is not worth the closer look."""
+    if text.count("(") + text.count(",") + text.count("[") <= MAX_PARTS:
+        return 0
+    bare = _STRING.sub("", text)
+    return bare.count("(") + bare.count(",") + bare.count("[")
 
 
 def _statement(node: ast.stmt, names: Mapping[str, type], text: str) -> Any:
@@ -88,11 +111,72 @@ def _call(node: ast.Call, names: Mapping[str, type]) -> Any:
         if keyword.arg in keywords:
             raise UsageError(f"{name}(...) is given {keyword.arg} twice", fix="leave one of them out")
         keywords[keyword.arg] = _value(keyword.value, names)
+    known = [field.name for field in fields(kind)]
+    for field, content in [*zip(known, positional, strict=False), *keywords.items()]:
+        _check_field(kind, field, content)
     try:
         return kind(*positional, **keywords)
     except TypeError as error:
-        known = ", ".join(field.name for field in fields(kind))
-        raise UsageError(f"{name}(...): {error}", fix=f"its fields are: {known}") from None
+        raise UsageError(f"{name}(...): {error}", fix=f"its fields are: {', '.join(known)}") from None
+
+
+def check_types(value: Any) -> None:
+    """Say which field of a value, or of one inside it, holds something of another type than it declares.
+
+    Raises:
+        UsageError: there is such a field.
+    """
+    for field in fields(value):
+        content = getattr(value, field.name)
+        _check_field(type(value), field.name, content)
+        for item in content if isinstance(content, tuple) else ():
+            if is_dataclass(item):
+                check_types(item)
+
+
+def at_least(value: Any, **limits: int) -> None:
+    """For `__post_init__`: refuse numbers below their limit (what is no number is left to `check_types`).
+
+    Raises:
+        UsageError: a field is below its limit.
+    """
+    for name, limit in limits.items():
+        content = getattr(value, name)
+        if isinstance(content, (int, float)) and content < limit:
+            raise UsageError(
+                f"{type(value).__name__}({name}={content!r}): {name} is at least {limit}",
+                why="nothing can happen fewer times than that",
+                fix=f"give {limit} or more",
+            )
+
+
+def _check_field(kind: type, field: str, content: Any) -> None:
+    found = _hints(kind).get(field)
+    if found is not None and not found[0](content):
+        raise UsageError(
+            f"{kind.__name__}({field}={ascii(content)[:60]}): {field} is {found[1]}, not {type(content).__name__}",
+            why="a value of another type would fail later, or mean something else",
+            fix=f"give {found[1]}",
+        )
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, tuple[Callable[[Any], bool], str]]:
+    """For each field of a dataclass whether a value fits, and its type as it is written."""
+    hints = get_type_hints(kind)
+    written = {field.name: field.type if isinstance(field.type, str) else str(hints[field.name]) for field in fields(kind)}
+    return {name: (functools.partial(_fits, hints[name]), text) for name, text in written.items()}
+
+
+def _fits(hint: Any, content: Any) -> bool:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(part, content) for part in parts)
+    if origin is tuple:
+        return isinstance(content, tuple) and all(_fits(parts[0], item) for item in content)
+    if hint is float:
+        return isinstance(content, (int, float))
+    return hint is Any or isinstance(content, type(None) if hint is None else hint)
 
 
 def _value(node: ast.expr, names: Mapping[str, type]) -> Any:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 
-_ONE = "z[a-y][1-9][0-9]{0,6}z"
-_END = rf"(?=(?:{_ONE})*(?:\s|\Z))"
-# A mark stands alone, or begins a text that was merged to the end of another one ("hellozu2z hi"). There it counts only if
-# white space, the end or such a mark follows: letters drawn by chance, as in base64 or an id, hardly ever look like that.
-_MARK = re.compile(rf"z(?:(?<![0-9A-Za-z]z)([a-y])([1-9][0-9]{{0,6}})z(?![0-9A-Za-z])|([a-y])([1-9][0-9]{{0,6}})z{_END})")
+_ONE = "[a-y][1-9][0-9]{0,6}"
+_MARK = re.compile(rf"z(?:(?<![0-9A-Za-z]z)({_ONE})z(?![0-9A-Za-z])|({_ONE})z(?=(?:z{_ONE}z){{0,8}}(?:\s|\Z)))")
+_RUN = re.compile(r"[0-9A-Za-z]*\Z")
 
 
 def mark(name: str) -> str:
@@ -21,8 +19,27 @@ def mark(name: str) -> str:
 
 
 def find(text: str) -> tuple[str, ...]:
-    """The names of the tokens in a text, in order of appearance (`"zu1z hi zu2z"` -> `("u1", "u2")`)."""
-    return tuple([found[0] + found[1] + found[2] + found[3] for found in _MARK.findall(text)])
+    """The names of the tokens in a text, in order of appearance (`"zu1z hi zu2z"` -> `("u1", "u2")`).
+
+    A mark stands alone, or begins a text that was merged to the end of another one (`"zu1z hellozu2z hi"`). There it counts
+    only behind a word or a number and before white space, because ids and base64 mix letters and digits by chance.
+    """
+    names: list[str] = []
+    end = 0
+    for found in _MARK.finditer(text):
+        name = found[1]
+        if name is None and _word(text, end, found.start()):
+            name = found[2]
+        if name is not None:
+            names.append(name)
+            end = found.end()
+    return tuple(names)
+
+
+def _word(text: str, start: int, end: int) -> bool:
+    """Whether the letters and digits just before `end` are a word, a number, or nothing."""
+    run = _RUN.search(text, max(start, end - 64), end)
+    return run is None or not run[0] or run[0].isalpha() or run[0].isdigit()
 
 
 def in_bytes(name: str, data: bytes) -> bool:

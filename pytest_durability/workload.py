@@ -67,6 +67,9 @@ class Commit:
     kind: ClassVar[str] = "commit"
     keep: int = 0
 
+    def __post_init__(self) -> None:
+        notation.at_least(self, keep=0)
+
     def says(self) -> tuple[Say, ...]:
         """No message."""
         return ()
@@ -127,7 +130,7 @@ class Workload:
         """Make a workload of a Workload, a text, or an iterable of steps and messages.
 
         Raises:
-            UsageError: an item is neither a step nor a `Message`.
+            UsageError: an item is neither a step nor a `Message`, or a field holds a value of the wrong type.
         """
         if isinstance(steps, Workload):
             return steps
@@ -158,8 +161,9 @@ def _items(steps: Any) -> Iterable[Any]:
 
 def _as_step(item: Any) -> Step:
     if isinstance(item, Message):
-        return Append(item.role, item.text, item.id)
+        item = Append(item.role, item.text, item.id)
     if isinstance(item, Step):
+        notation.check_types(item)
         return item
     raise UsageError(
         f"{item!r} is not a step",
@@ -172,7 +176,11 @@ def with_tokens(workload: Workload) -> Workload:
     """Give every text that carries no token one of its own, so that a hand-written workload can be judged.
 
     Equal texts get different tokens; a text that already carries a token is left alone (repeats are then on purpose).
+
+    Raises:
+        UsageError: a text carries two tokens, or two different messages carry the same one.
     """
+    _check_marks(workload)
     used = {name for say in workload.says() for name in find(say.text)}
     counter = 0
 
@@ -186,6 +194,27 @@ def with_tokens(workload: Workload) -> Workload:
         return Say(say.role, f"{mark(name)} {say.text}" if say.text else mark(name), say.id)
 
     return Workload(tuple(_replace_says(step, marked) for step in workload))
+
+
+def _check_marks(workload: Workload) -> None:
+    """A token stands for one message, so it cannot stand for two, nor two for one."""
+    known: dict[str, Say] = {}
+    for say in workload.says():
+        names = find(say.text)
+        if len(names) > 1:
+            raise UsageError(
+                f"the text {ascii(say.text)[:60]} carries {len(names)} marks: {', '.join(map(mark, names[:5]))}",
+                why="a mark names one message, so that it is known which one is missing or doubled",
+                fix="write one mark in a text, or none: then one is added",
+            )
+        first = known.setdefault(names[0], say) if names else say
+        if (first.role, first.text) != (say.role, say.text):
+            raise UsageError(
+                f"the mark {mark(names[0])} stands in two messages: "
+                f"{ascii(first.role)[:20]}, {ascii(first.text)[:50]} and {ascii(say.role)[:20]}, {ascii(say.text)[:50]}",
+                why="a mark names one message; the same role and text may be said again, another one may not have its mark",
+                fix="give each message a mark of its own, or none: then one is added",
+            )
 
 
 def _replace_says(step: Step, change: Any) -> Step:

@@ -116,9 +116,9 @@ class Arena:
 
     def bury(self, life: Any) -> None:
         """Keep a dead life: dropping it now would run its finalisers against the living root."""
-        self._graves.append(life)
         if len(self._graves) >= GRAVES:
-            self.bury_all()
+            self.bury_all()  # the others: the caller still holds this one, which must not outlive the gate
+        self._graves.append(life)
 
     def bury_all(self) -> None:
         """Finalise all dead lives with the root gated shut; what their finalisers raise is of no interest."""
@@ -127,11 +127,8 @@ class Arena:
         hook, sys.unraisablehook = sys.unraisablehook, _ignore
         try:
             with self.interposition.gated(self.root):
-                for life in self._graves:
-                    end: Callable[[], None] | None = getattr(life, "finalise", None)
-                    if end is not None:
-                        end()
-                self._graves.clear()
+                while self._graves:
+                    _finalise(self._graves.pop())
                 gc.collect()
         finally:
             sys.unraisablehook = hook
@@ -147,6 +144,13 @@ class Arena:
             else:
                 os.environ[name] = value
         self._environment.clear()
+
+
+def _finalise(life: Any) -> None:
+    """In a function of its own, so that no variable keeps the life beyond the gate."""
+    end: Callable[[], None] | None = getattr(life, "finalise", None)
+    if end is not None:
+        end()
 
 
 @contextmanager

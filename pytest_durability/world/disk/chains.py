@@ -24,7 +24,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_durability.errors import RecorderError
 from pytest_durability.history import Lane, Op
@@ -124,8 +124,10 @@ class FileChains:
 
 @dataclass(slots=True)
 class Step:
-    """What one op changed: entry chains, pages and files with a new version; files of which only the newest versions are left
-    (`settled`) or that a rename or close bound otherwise (`bound`); and whether old names were lost.
+    """What one op changed.
+
+    `names`, `pages`, `files`: what has a new version. `settled`: files of which only the newest versions are left. `bound`: files
+    that a rename or a close bound otherwise. `names_settled`: whether old names cannot come back any more.
     """
 
     names: list[Chain] = field(default_factory=list)
@@ -221,7 +223,7 @@ class Chains:
         if op.lane is not Lane.DISK or op.effect is None:
             return
         self.ops[op.seq] = op
-        apply = _APPLY.get(type(op.effect))
+        apply = self._EFFECTS.get(type(op.effect))
         if apply is None:
             raise RecorderError(f"op {op.seq} has an effect of unknown type {type(op.effect).__name__}")
         apply(self, op.seq, op.effect)
@@ -443,19 +445,18 @@ class Chains:
             chain.dies[index] = min(chain.dies[index], seq)
             chain.gaps = True
 
-
-_APPLY: dict[type, Callable[[Chains, int, Any], None]] = {
-    fx.Create: Chains._create,
-    fx.Mkdir: Chains._mkdir,
-    fx.Symlink: Chains._symlink,
-    fx.Link: Chains._link,
-    fx.Unlink: Chains._unlink,
-    fx.Rmdir: Chains._unlink,
-    fx.Rename: Chains._rename,
-    fx.Write: Chains._write,
-    fx.Truncate: Chains._truncate,
-    fx.Sync: Chains._sync,
-    fx.SyncDir: Chains._sync_dir,
-    fx.SyncAll: Chains._sync_all,
-    fx.Close: Chains._close,
-}
+    _EFFECTS: ClassVar[dict[type, Callable[[Chains, int, Any], None]]] = {
+        fx.Create: _create,
+        fx.Mkdir: _mkdir,
+        fx.Symlink: _symlink,
+        fx.Link: _link,
+        fx.Unlink: _unlink,
+        fx.Rmdir: _unlink,
+        fx.Rename: _rename,
+        fx.Write: _write,
+        fx.Truncate: _truncate,
+        fx.Sync: _sync,
+        fx.SyncDir: _sync_dir,
+        fx.SyncAll: _sync_all,
+        fx.Close: _close,
+    }

@@ -164,10 +164,10 @@ def _parsed(chains: Chains, seq: int, lag: Sequence[str]) -> Picks:
     picks = []
     for text in lag:
         name, _, steps = text.rpartition("<-")
-        chain = known.get(name)
-        if chain is None or not steps.isascii() or not steps.isdigit() or not 0 < int(steps) <= chain.at(seq):
+        found = known.get(name)
+        if found is None or not steps.isascii() or not steps.isdigit() or not 0 < int(steps) <= found.at(seq):
             raise _misfit(seq, lag, f"{text!r} is not a chain with as many versions after op {seq}")
-        picks.append((chain, chain.at(seq) - int(steps)))
+        picks.append((found, found.at(seq) - int(steps)))
     return tuple(picks)
 
 

@@ -189,7 +189,7 @@ class Materialiser:
         What a truncation cut off is never seen again under a size as new as the truncation, even if the page is older.
         """
         base = int(chain.part) * PAGE
-        limit = min(PAGE, known.size.values[size] - base)
+        limit: int = min(PAGE, known.size.values[size] - base)
         if self.masked and known.cuts:
             born, until = chain.born[version], known.size.born[size]
             for seq, kept in known.cuts:

@@ -406,6 +406,7 @@ def logs(longest: int) -> st.SearchStrategy[tuple[Image, list[Op]]]:
 
 
 def program(image: Image, drawn: list[tuple[str, int, int, int]]) -> list[Op]:
+    """The log that these numbers stand for."""
     made = Program(image)
     for step in drawn:
         made.step(*step)
@@ -413,6 +414,7 @@ def program(image: Image, drawn: list[tuple[str, int, int, int]]) -> list[Op]:
 
 
 def walked(chains: Chains) -> set[tuple[int, str]]:
+    """(crash point, content) of every cut, without bounds."""
     return {(k, cut.image().key()) for cut in walk(chains, lagging=None, versions=None) for k in range(cut.first, cut.last + 1)}
 
 
