@@ -46,13 +46,17 @@ def calibrate(
     recording = rehearsal.recording
     if recording.failures:
         raise _failed(able, str(recording.failures[0][1]))
-    first = reopener.open_now(recording.final, close=True)
+    first = reopener.open_now(recording.final, healthy=True)
     if first.failure is not None:
         _judge_clean(workload, able, recording, Observation(None, first.failure), Calibration())
     rows = first.rows or ()
+    groups = (rows, *rehearsal.shown)
+    roles, recast = _roles(workload, groups)
     calibration = Calibration(
-        kinds=frozenset((row.role, not row.text.strip()) for group in (rows, *rehearsal.shown) for row in group if not row.tokens),
-        altered=_altered(workload, rows),
+        kinds=frozenset((row.role, not row.text.strip()) for group in groups for row in group if not row.tokens),
+        altered=frozenset().union(*(_altered(workload, group) for group in groups)),
+        roles=roles,
+        recast=recast,
         removed=rehearsal.removed,
         published=frozenset(role_of(file.path) for file in recording.final.files),
         volatile=able.volatile,
@@ -88,6 +92,19 @@ def _altered(workload: Workload, rows: tuple[Row, ...]) -> frozenset[str]:
     return frozenset(t for t, text in said.items() if t in texts and not any(text in row for row in texts[t]))
 
 
+def _roles(workload: Workload, groups: tuple[tuple[Row, ...], ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """The roles under which messages come back as they were said, and the tokens that come back under another one."""
+    said = {find(say.text)[0]: say.role for say in workload.says()}
+    kept: set[str] = set()
+    recast: set[str] = set()
+    for rows in groups:
+        shown = {(token, row.role) for row in rows for token in row.tokens}
+        own = {(token, role) for token, role in shown if said.get(token) == role}
+        kept |= {role for _, role in own}
+        recast |= {token for token, _ in shown} - {token for token, _ in own}
+    return frozenset(kept), frozenset(recast)
+
+
 def _check_texts(able: Capabilities, workload: Workload, rows: tuple[Row, ...], removed: frozenset[str]) -> None:
     """A token that is missing while a row without a token stands in its place was changed by the adapter."""
     shown = {token for row in rows for token in row.tokens}
@@ -117,11 +134,11 @@ def _check_clean(
 ) -> None:
     """Judge the reopened session of a run in which nothing bad happened."""
     ended = first.after or recording.final
-    second = reopener.open_now(ended, close=True)
+    second = reopener.open_now(ended, healthy=True)
     rows, archived = first.rows or (), first.archived
     seen = Observation(rows, None, archived, again=second.rows, again_failure=second.failure, healthy=True)
     if second.after is not None:
-        third = reopener.open_now(second.after, close=True)
+        third = reopener.open_now(second.after, healthy=True)
         sites = {op.target: op.site for op in second.healing}
         seen = replace(seen, changed=changes(ended, second.after, able.volatile, sites))
         if third.after is not None and seen.changed:
@@ -165,5 +182,3 @@ def _failed(able: Capabilities, what: str) -> AdapterError:
         why="a store that fails on its own cannot be judged under faults",
         fix="make the plain run work first: open, append, transcript on an empty directory",
     )
-
-

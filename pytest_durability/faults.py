@@ -228,7 +228,7 @@ class RejectRequest:
     times: int = 1
 
     def __post_init__(self) -> None:
-        notation.at_least(self, request=0, times=1)
+        notation.at_least(self, request=0, times=0)
 
     def __str__(self) -> str:
         return notation.render(self)

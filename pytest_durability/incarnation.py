@@ -20,6 +20,9 @@ AdapterFactory = Callable[[], Any]
 _rows: dict[tuple[str, str], Row] = {}
 _ROWS_KEPT = 100_000
 
+FAILURES = (Exception, SystemExit, asyncio.CancelledError)
+"""What counts as a failure of the store. Ctrl-C, closing generators and the outcomes of a test runner are not its own."""
+
 
 class Incarnation:
     """An adapter of its own, the store it opened, and its event loop (made when first needed)."""
@@ -102,7 +105,7 @@ def failure(during: str, error: BaseException, refuses: tuple[type[BaseException
         raise error
     try:
         told = str(error)
-    except Exception as broken:  # noqa: BLE001  the store's own exception class cannot print itself
+    except FAILURES as broken:  # the store's own exception class cannot print itself
         told = f"(its message cannot be read: {type(broken).__name__})"
     message = told.replace(root, "<root>").split("\n", 1)[0][:200]
     return Failure(during, type(error).__name__, message, of_traceback(error), isinstance(error, refuses))

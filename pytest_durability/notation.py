@@ -19,8 +19,8 @@ from pytest_durability.errors import UsageError
 MAX_TEXT = 8 * 1024 * 1024
 """Longest text, in characters, that `parse` reads; longer ones are refused instead of exhausting memory."""
 
-MAX_PARTS = 200_000
-"""Most brackets and commas outside of strings that `parse` reads (some 60,000 steps, a second); more are refused unread."""
+MAX_PARTS = 100_000
+"""Most brackets and commas outside of strings that `parse` reads (some 40,000 steps, about a second); more are refused unread."""
 
 _STRING = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", re.DOTALL)
 
@@ -112,12 +112,13 @@ def _call(node: ast.Call, names: Mapping[str, type]) -> Any:
             raise UsageError(f"{name}(...) is given {keyword.arg} twice", fix="leave one of them out")
         keywords[keyword.arg] = _value(keyword.value, names)
     known = [field.name for field in fields(kind)]
-    for field, content in [*zip(known, positional, strict=False), *keywords.items()]:
-        _check_field(kind, field, content)
     try:
-        return kind(*positional, **keywords)
+        value = kind(*positional, **keywords)
     except TypeError as error:
         raise UsageError(f"{name}(...): {error}", fix=f"its fields are: {', '.join(known)}") from None
+    for field in known:  # the values inside it were checked when they were made
+        _check_field(kind, field, getattr(value, field))
+    return value
 
 
 def check_types(value: Any) -> None:

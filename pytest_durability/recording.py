@@ -12,7 +12,7 @@ from typing import Any
 from pytest_durability.adapter import Promise, promise_of
 from pytest_durability.errors import AdapterError
 from pytest_durability.history import History, Lane, Op, Outcome
-from pytest_durability.incarnation import AdapterFactory, Incarnation, failure
+from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
 from pytest_durability.observation import Failure
 from pytest_durability.tokens import find
 from pytest_durability.workload import Append, AppendMany, Close, Commit, Reload, Step, Workload
@@ -89,6 +89,8 @@ class Play:
         if isinstance(step, Reload):
             self._die()
         if self._life is None and not self._open():
+            if not isinstance(step, Reload):  # told, because a commit that was left out still is one of the workload's commits
+                self.history.add(Lane.USER, "skipped", step.kind)
             return
         life = self._life
         if life is None or isinstance(step, Reload):
@@ -113,7 +115,7 @@ class Play:
         call = self.history.add(Lane.USER, "open")
         try:
             life.open()
-        except Exception as error:  # noqa: BLE001  whatever the store raises is a fact to be recorded
+        except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, "open", error)
             self._die()
             return False
@@ -124,7 +126,7 @@ class Play:
         call = self.history.add(Lane.USER, step.kind, target, size=size)
         try:
             action()
-        except Exception as error:  # noqa: BLE001  whatever the store raises is a fact to be recorded
+        except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, step.kind, error)
             if self._able.after_error == "reopen":
                 self._die()
@@ -134,10 +136,16 @@ class Play:
     def _acknowledge(self, call: Op) -> None:
         self.history.add(Lane.USER, "ack", call.target or call.kind, call=call.seq)
 
-    def _failed(self, call: Op, during: str, error: Exception) -> None:
+    def _failed(self, call: Op, during: str, error: BaseException) -> None:
         found = failure(during, error, self._able.refuses, str(self._arena.root))
         self.history.add(
-            Lane.USER, "raised", call.target or call.kind, call=call.seq, outcome=Outcome.UNKNOWN, note=str(found), site=found.site
+            Lane.USER,
+            "raised",
+            call.target or call.kind,
+            call=call.seq,
+            outcome=Outcome.UNKNOWN,
+            note=str(found),
+            site=found.site,
         )
         self.failures.append((call.seq, found))
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from pytest_durability.errors import DurabilityError
+from pytest_durability.errors import AdapterError, DurabilityError
 from pytest_durability.faults import role_of
 from pytest_durability.history import History, Lane, Op
-from pytest_durability.incarnation import AdapterFactory, Incarnation, failure
+from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
 from pytest_durability.observation import Failure, Observation, Row
 from pytest_durability.recording import Capabilities
 from pytest_durability.tokens import mark
@@ -25,8 +25,14 @@ from pytest_durability.world.disk.recorder import Recorder
 from pytest_durability.world.process import Run, run_here
 from pytest_durability.world.world import World
 
+WRONG_TYPE = AdapterError.__name__
+"""The kind of failure of a method that returns another type after a crash than without one."""
 LIFE = 9_000
 """The number of the life that reopens: every reopen draws the same ids, and none that the recorded lives drew."""
+
+
+REMEMBERED = 50_000
+"""How many contents an opener remembers the answer to; then it forgets all of them and opens again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +63,21 @@ class Reopener:
         key = key or image.key()
         found = self._looks.get(key)
         if found is None:
+            if len(self._looks) >= REMEMBERED:
+                self._looks.clear()
             found = self._looks[key] = self.open_now(image)
         return found
 
-    def open_now(self, image: Image, *, close: bool = False) -> Look:
-        """Mount an image, open the session, read it, and let that life die (after a clean close, if asked for)."""
-        self.opened += 1
-        return cast("Look", self._run(self._open_here, image, close))
+    def open_now(self, image: Image, *, healthy: bool = False) -> Look:
+        """Mount an image, open the session, read it, and let that life die.
 
-    def _open_here(self, image: Image, close: bool) -> Look:  # noqa: FBT001  passed on by position
+        A `healthy` one, to which nothing bad happened, ends by a clean close, and there a wrong type is an `AdapterError`;
+        after a crash it is a failure like any other.
+        """
+        self.opened += 1
+        return cast("Look", self._run(self._open_here, image, healthy))
+
+    def _open_here(self, image: Image, healthy: bool) -> Look:  # noqa: FBT001  passed on by position
         self._arena.mount(image)
         self._arena.entropy.reseed(LIFE)
         history = History()
@@ -74,7 +86,7 @@ class Reopener:
         recorder.start()
         start = time.process_time()
         try:
-            rows, archived, failed = self._read(life, close=close)
+            rows, archived, failed = self._read(life, healthy=healthy)
         finally:
             self.seconds += time.process_time() - start
             recorder.kill()
@@ -84,9 +96,7 @@ class Reopener:
         wrote = any(op.effect is not None for op in healing)
         return Look(rows, archived, failed, recorder.tree.image() if wrote else None, healing if wrote else ())
 
-    def _read(
-        self, life: Incarnation, *, close: bool
-    ) -> tuple[tuple[Row, ...] | None, tuple[Row, ...] | None, Failure | None]:
+    def _read(self, life: Incarnation, *, healthy: bool) -> tuple[tuple[Row, ...] | None, tuple[Row, ...] | None, Failure | None]:
         during, refuses, root = "open", self._able.refuses, str(self._arena.root)
         try:
             life.open()
@@ -99,12 +109,16 @@ class Reopener:
             if "archived" in self._able.members:
                 during = "archived"
                 archived = life.rows("archived")
-            if close and "close" in self._able.members:
+            if healthy and "close" in self._able.members:
                 during = "close"
                 life.call("close")
+        except AdapterError as error:
+            if healthy:
+                raise
+            return None, None, Failure(during, WRONG_TYPE, f"{error.what}; without a crash the type is right", "")
         except DurabilityError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever leaves the store is what we came to see
+        except FAILURES as error:  # whatever leaves the store is what we came to see
             return None, None, failure(during, error, refuses, root)
         return rows, archived, None
 

@@ -20,7 +20,7 @@ from pytest_durability.ledger import Calibration, Expectation, Ledger
 from pytest_durability.nemesis import Nemesis
 from pytest_durability.observation import Observation
 from pytest_durability.recording import Capabilities, Play, Recording, check_workload
-from pytest_durability.reopening import Reopener, present
+from pytest_durability.reopening import WRONG_TYPE, Reopener, present
 from pytest_durability.tokens import find
 from pytest_durability.verdict import Anomaly, Verdict
 from pytest_durability.workload import Say, Workload, standard, with_tokens
@@ -80,10 +80,14 @@ class Runner:
         check_workload(found, self.able)
         return found
 
-    def prepare(self, workload: Workload, schedule: Schedule | None = None) -> Case:
-        """Calibrate, then record the workload under the faults of `schedule` (crashes in it are not applied here)."""
+    def prepare(self, workload: Workload, schedule: Schedule | None = None, calibration: Calibration | None = None) -> Case:
+        """Calibrate, then record the workload under the faults of `schedule` (crashes in it are not applied here).
+
+        `calibration`: what an earlier run of the same workload taught, if there was one.
+        """
         schedule = schedule or Schedule()
-        calibration = calibrate(self.factory, self.able, self.arena, workload, self.reopener, self._run)
+        self._judged.clear()
+        calibration = calibration or calibrate(self.factory, self.able, self.arena, workload, self.reopener, self._run)
         recording, nemesis = self._run(_recorded, self.factory, self.able, self.arena, workload, schedule)
         ops, excused = nemesis.overlay(recording.history)
         ledger = Ledger.build(
@@ -105,7 +109,8 @@ class Runner:
         """
         look = self.reopener.look(EMPTY)
         leaked = [token for row in look.rows or () for token in row.tokens]
-        if leaked or (look.failure is not None and not look.failure.refused):
+        failed = look.failure is not None and not look.failure.refused and look.failure.kind != WRONG_TYPE
+        if leaked or failed:
             what = f"shows {', '.join(leaked[:5])}" if leaked else str(look.failure)
             raise UsageError(
                 f"{self.able.name}: an empty directory, opened after {len(case.history)} operations elsewhere, {what}",
@@ -117,9 +122,7 @@ class Runner:
         """Two opens of one disk content."""
         return self.reopener.observe(image, key, self.able.volatile)
 
-    def judge(
-        self, case: Case, image: Callable[[], Image], seen: Observation, first: int, last: int
-    ) -> tuple[Judgement, int]:
+    def judge(self, case: Case, image: Callable[[], Image], seen: Observation, first: int, last: int) -> tuple[Judgement, int]:
         """The worst judgement of one observation over a range of crash points, and the first point where it holds."""
         worst, at = VALID, last
         for point in case.ledger.judging_points(first, last):

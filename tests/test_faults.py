@@ -130,6 +130,30 @@ BAD = [
     "CutStream(1, 2, 'slowly')",
     "ClockStep(1, 1e999)",
     "ClockStep(1, 'soon')",
+    "ClockStep(-1, 1.0)",
+    "LostWrite('write:a:1', 1)",
+    "TornWrite('write:a:1', 1.5)",
+    "TornWrite('write:a:1', None)",
+    "ShortWrite('write:a:1', -1)",
+    "Crash('write:a:1', lag='abc')",
+    "Crash('write:a:1', lag=(1,))",
+    "Crash('write:a:1', model=1)",
+    "Interrupt('x')",
+    "Interrupt(1, -1)",
+    "Interrupt(-1)",
+    "CutStream(-1, 2)",
+    "CutStream(1, -2)",
+    "CutStream(1, 2, 3)",
+    "RejectRequest(1, 2)",
+    "RejectRequest(-1, 'rule')",
+    "RejectRequest(1, 'rule', -1)",
+    "ReorderTurns(1)",
+    "ReorderTurns((1, 'x'))",
+    "ReorderTurns((1, -1))",
+    "ReorderTurns((1,), (-1,))",
+    "CancelTurn(-1)",
+    "CancelTurn(1, -1)",
+    "CancelTurn(1, 1.0)",
     "Place('write', 'a', 1)",
     "Append('user', 'a')",
 ]
@@ -140,6 +164,14 @@ def test_a_fault_that_cannot_be_is_refused(text):
     """Wrong values are told when the fault is made."""
     with pytest.raises(UsageError):
         Schedule.parse(text)
+
+
+def test_a_fault_made_in_python_is_looked_at_too():
+    """A schedule that could not be read back is not made."""
+    with pytest.raises(UsageError, match="chunks is int, not str"):
+        Schedule.of([Interrupt(1, "x")])
+    with pytest.raises(UsageError, match=r"lag is tuple\[str, \.\.\.\], not list"):
+        Schedule.of([Crash("write:a:1", lag=["x"])])
 
 
 @pytest.mark.parametrize("item", ["LostWrite('write:a:1')", LostWrite, 5, None, Place("write", "a", 1)])

@@ -239,3 +239,35 @@ def taken(drawn):
         else:
             kept = kept[len(kept) - min(keep, len(kept)) :]
             yield set(said) - set(kept)
+
+
+def test_a_commit_that_was_left_out_keeps_its_place():
+    """The second commit is held against what the second one took in the fault-free run."""
+    script = Script({"u1"}, {"u1", "u2"}).append("u1")
+    script.history.add(Lane.USER, "skipped", "append")
+    script.history.add(Lane.USER, "skipped", "commit")
+    due = script.append("u2").append("u3").commit(1).at_end()
+    assert due.gone == {"u1", "u2"}
+    assert verdict(due, "u2", "u3") == "Resurrected"
+
+
+REFUSE = Promise(torn_tail="refuse")
+
+
+def test_a_call_is_in_flight_until_it_ends():
+    """From its first op to the one before its acknowledgement or its failure; one that never returned to the end."""
+    script = Script().append("u1").disk().append("u2", end="raised").disk().append("u3", end=None).disk()
+    ledger = Ledger.build(script.history, script.says, promise=REFUSE)
+    assert [k for k in range(len(script.history) + 1) if ledger.at(k).in_flight] == [1, 4, 7, 8]
+    assert not any(script.ledger().at(k).in_flight for k in range(9)), "nobody asks without the promise"
+
+
+def test_where_a_torn_record_may_be_refused_the_moment_between_calls_is_judged():
+    """The last one of the range: nothing is torn then."""
+    script = Script().append("u1").disk().append("u2").disk().append("u3", end=None)
+    ledger = Ledger.build(script.history, script.says, promise=REFUSE)
+    assert ledger.judging_points(1, 7) == (1, 5, 7)
+    assert ledger.judging_points(1, 4) == (1, 2, 4)
+    assert ledger.judging_points(7, 7) == (7,)
+    assert script.ledger().judging_points(1, 7) == (1, 7)
+    assert ledger.excusing({"u1": None}).judging_points(1, 7) == (1, 5, 7)

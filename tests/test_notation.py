@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_durability.errors import UsageError
-from pytest_durability.notation import MAX_TEXT, parse, parse_all, render
+from pytest_durability.notation import MAX_PARTS, MAX_TEXT, at_least, check_types, parse, parse_all, render
 
 
 @dataclass(frozen=True)
@@ -243,3 +243,53 @@ def test_a_text_beyond_the_limit_is_refused_unread():
     """The limit is checked before anything else."""
     with pytest.raises(UsageError, match="longer than the limit"):
         parse_all(" " * (MAX_TEXT + 1), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Leaf(5)", r"Leaf\(text=5\): text is str, not int"),
+        ("Leaf(number=1.0)", "number is int, not float"),
+        ("Leaf(number='1')", "number is int, not str"),
+        ("Leaf(real='1')", "real is float, not str"),
+        ("Leaf(flag=1)", "flag is bool, not int"),
+        ("Leaf(none=1)", r"none is str \| None, not int"),
+        ("Tree(5)", r"leaves is tuple\[Leaf, \.\.\.\], not int"),
+        ("Tree((1,))", "leaves is tuple"),
+        ("Tree(names=(None,))", "names is tuple"),
+        ("Tree((Tree(),))", "leaves is tuple"),
+        ("Tree((Leaf(5),))", "text is str, not int"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(text, told):
+    """Each field is held against the type that it declares."""
+    with pytest.raises(UsageError, match=told):
+        parse(text, NAMES)
+
+
+def test_values_made_in_python_can_be_checked():
+    """With the values inside them; an int is a float, a member of a StrEnum is a text."""
+    check_types(Tree((Leaf(Role.USER, real=1),), ("a",)))
+    for value in (Leaf(5), Tree((Leaf(flag="x"),)), Tree([Leaf()])):
+        with pytest.raises(UsageError):
+            check_types(value)
+
+
+def test_numbers_have_a_lower_limit():
+    """What is below it is told with the limit; what is no number is left to the check of types."""
+    at_least(Leaf(number=2, text="a"), number=2, text=5)
+    with pytest.raises(UsageError, match=r"Leaf\(number=1\): number is at least 2"):
+        at_least(Leaf(number=1), number=2)
+
+
+@pytest.mark.parametrize("unit", ["Leaf()\n", "Leaf(('a','b'))\n", "[", "1,", "Leaf(text='x') ;"])
+def test_a_crowd_of_tiny_calls_is_refused_unread(unit):
+    """Reading them would take a minute."""
+    with pytest.raises(UsageError, match="beyond the limit"):
+        parse_all(unit * (MAX_PARTS + 1), NAMES)
+
+
+def test_brackets_in_a_text_are_no_calls():
+    """A message may hold as many as it likes, behind any quotes and escapes."""
+    for text in ("(,[" * MAX_PARTS, "'(\\" * MAX_PARTS, "'\",(" * MAX_PARTS):
+        assert parse(render(Leaf(text)), NAMES) == Leaf(text)

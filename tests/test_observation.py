@@ -48,3 +48,18 @@ def test_a_failure_says_what_was_raised_and_when(message, text):
 def test_a_change_tells_absent_from_empty(before, after, text):
     """A file that is not there and one without bytes are two things."""
     assert str(Change("a", before, after)) == f"a: {text}"
+
+
+def test_a_role_is_shown_safely_too():
+    """Whatever a store returns as a role stays one short line."""
+    line = entry_line("u1", "user\x1b[2J\n" + "x" * 500, "hi")
+    assert line.startswith("u1  user\\x1b[2J\\nxxx")
+    assert line.isprintable()
+    assert len(line) < 60
+
+
+def test_rows_are_found_by_their_tokens():
+    """A merged row is found by each of them; a message that is there twice has two rows."""
+    merged, again = Row.of("user", "zu1z zu2z"), Row.of("user", "zu1z")
+    assert Observation((merged, Row.of("system", "hi"), again)).by_token() == {"u1": [merged, again], "u2": [merged]}
+    assert Observation(None).by_token() == {}

@@ -98,6 +98,60 @@ def test_tokens_that_are_there_stay():
     assert with_tokens(found) == found
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([Append("user", "zu1z zu2z")], "carries 2 marks: zu1z, zu2z"),
+        ([AppendMany((Say("user", "zu1z, zu1z"),))], "carries 2 marks: zu1z, zu1z"),
+        ([Append("user", "zu1z a"), Append("user", "zu1z b")], "zu1z stands in two messages: .*'zu1z a' and .*'zu1z b'"),
+        ([Append("user", "zu1z"), AppendMany((Say("assistant", "zu1z"),))], "zu1z stands in two messages: 'user'.*'assistant'"),
+    ],
+)
+def test_a_mark_names_one_message(given, told):
+    """Two marks in a text, or one in two messages, are told with the texts and the way out."""
+    with pytest.raises(UsageError, match=rf"{told}(?s:.*)why: a mark names one message(?s:.*)fix: "):
+        with_tokens(Workload.of(given))
+
+
+def test_the_same_message_may_be_said_again():
+    """Under another id too: that is what a retry is."""
+    workload = Workload.of(
+        [Append("user", "zu1z a", "1"), Append("user", "zu1z a", "2"), Append("user", "b"), Append("user", "b")]
+    )
+    assert [find(say.text) for say in with_tokens(workload).says()] == [("u1",), ("u1",), ("u2",), ("u3",)]
+
+
+BAD = [
+    "Append(1, 2)",
+    "Append('user', None)",
+    "Append('user', 'a', 5)",
+    "AppendMany(5)",
+    "AppendMany(('a',))",
+    "AppendMany((Say('user', 1),))",
+    "AppendMany(Say('user', 'a'))",
+    "AppendMany((Append('user', 'a'),))",
+    "Commit('x')",
+    "Commit(1.0)",
+    "Commit(-1)",
+    "Commit(None)",
+]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_a_step_that_cannot_be_is_refused(text):
+    """Read from a text or made in Python, a wrong value is told before anything runs."""
+    with pytest.raises(UsageError):
+        Workload.parse(text)
+    with pytest.raises(UsageError):
+        Workload.of([eval(text)])  # noqa: S307  a literal of this file
+
+
+def test_a_message_without_a_text_is_refused():
+    """Messages of a list are looked at as well."""
+    with pytest.raises(UsageError, match="text is str, not NoneType"):
+        Workload.of([Message("user", None)])
+
+
 @pytest.mark.parametrize("batches", [False, True])
 @pytest.mark.parametrize("commits", [False, True])
 @pytest.mark.parametrize("closes", [False, True])

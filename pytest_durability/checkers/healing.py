@@ -39,7 +39,9 @@ def check(seen: Observation, due: Expectation) -> Anomaly | None:
 
 
 def _same_but_moments(rows: tuple[Row, ...], again: tuple[Row, ...]) -> bool:
-    return len(rows) == len(again) and all(one == other or _same_notice(one, other) for one, other in zip(rows, again, strict=True))
+    return len(rows) == len(again) and all(
+        one == other or _same_notice(one, other) for one, other in zip(rows, again, strict=True)
+    )
 
 
 def _same_notice(one: Row, other: Row) -> bool:

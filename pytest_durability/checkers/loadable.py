@@ -25,7 +25,11 @@ def _unloadable(failure: Failure, due: Expectation, when: str) -> Anomaly | None
     torn = due.in_flight and due.promise.torn_tail == "refuse"
     if failure.refused and (torn or not due.must):
         return None
-    lost = f"{len(due.must)} acknowledged message{'s' * (len(due.must) != 1)} cannot be reached" if due.must else "it can never be used again"
+    lost = (
+        f"{len(due.must)} acknowledged message{'s' * (len(due.must) != 1)} cannot be reached"
+        if due.must
+        else "it can never be used again"
+    )
     refusal = " (a declared refusal)" if failure.refused else ""
     return Unloadable(
         f"the session does not load{when}: {failure.kind}",

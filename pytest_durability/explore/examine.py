@@ -64,8 +64,10 @@ class Tally:
 class Examiner:
     """Judges the crash states of one case; of several workers each takes the contents of its share."""
 
-    def __init__(self, runner: Runner, case: Case, depth: int = 1, *, share: int = 0, shares: int = 1) -> None:
-        self.runner, self.case, self.depth = runner, case, depth
+    def __init__(
+        self, runner: Runner, case: Case, depth: int = 1, *, share: int = 0, shares: int = 1, limit: int = LIMIT
+    ) -> None:
+        self.runner, self.case, self.depth, self.limit = runner, case, depth, limit
         self._share, self._shares = share, shares
         self._chains: dict[str, Chains] = {}
         self._observed: dict[int, Observation] = {}
@@ -198,7 +200,7 @@ class _Walk:
         """Judge every cut; then those that heal, once more with a crash during the healing."""
         chains = self.examiner.chains(self.model.name)
         self.tally.points = len(self.case.ops)
-        walked = walk(chains, lagging=LAGGING, versions=VERSIONS, limit=LIMIT)
+        walked = walk(chains, lagging=LAGGING, versions=VERSIONS, limit=self.examiner.limit)
         healed: list[Cut] = []
         for cut in walked:
             self.tally.cuts += 1

@@ -5,12 +5,10 @@ Rule: a context is data; it knows neither pytest nor the store, so that a worker
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_durability.explore.case import Case
-from pytest_durability.verdict import SweepReport
 
 PROFILES = ("dev", "ci", "deep")
 """How much is tried, from a quick look to a long search."""
@@ -21,7 +19,7 @@ class Context:
     """Where and how one call of the `durability` fixture runs.
 
     `directory`: where cases are saved. `test`: the pytest node id of the running test ("" outside of a test).
-    `models`: names from marker or option (None: follow the promise). `replay`: the case that is asked for instead. `listen` is told the report of each sweep.
+    `models`: names from marker or option (None: follow the promise). `replay`: the case that is asked for instead.
     """
 
     directory: Path = field(default_factory=lambda: Path(".durability"))
@@ -32,4 +30,3 @@ class Context:
     rootdir: Path = field(default_factory=Path)
     replay: Case | None = None
     html: bool = False
-    listen: Callable[[SweepReport], None] | None = field(default=None, compare=False)

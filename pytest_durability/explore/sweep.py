@@ -68,8 +68,6 @@ def sweep(
             factory, workload, chosen, fatal_names=asked, depth=depth, executor=executor, isolation=isolation, seed=context.seed
         )
         keeper.keep(report)
-        if context.listen is not None:
-            context.listen(report)
         reraise(report.anomalies, f"{len(report.anomalies)} distinct findings in {report.adapter}")
     if report.unknown:
         raise _unknown(report)

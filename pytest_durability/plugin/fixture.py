@@ -51,6 +51,44 @@ class Durability:
     def __repr__(self) -> str:
         return "<durability>"
 
+    def check(
+        self,
+        adapter: Any,
+        *,
+        faults: Any = None,
+        models: Any = None,
+        max_examples: int | None = None,
+        seed: int | None = None,
+        isolation: str | None = None,
+    ) -> SweepReport:
+        """The property gate: Hypothesis draws workloads and faults, every crash state of each run is judged, and what fails is shrunk.
+
+        Raises:
+            Anomaly: a finding that fails the test; an exception group for several distinct ones.
+            UsageError: an argument cannot be used, or the store is not deterministic.
+            AdapterError: the adapter cannot be used.
+        """
+        __tracebackhide__ = True
+        call = self._call()
+        if call.options.replay is not None:
+            return call.replay_instead(adapter, call.options.replay)
+        from pytest_durability.explore.gate import check
+
+        told = call.marker
+        report = call.run(
+            lambda: check(
+                adapter,
+                faults=faults,
+                models=models,
+                max_examples=told.get("max_examples") if max_examples is None else max_examples,
+                seed=told.get("seed") if seed is None else seed,
+                isolation=told.get("isolation", "same") if isolation is None else isolation,
+                context=call.context,
+            )
+        )
+        call.note_sweep(report)
+        return report
+
     def sweep(
         self,
         adapter: Any,

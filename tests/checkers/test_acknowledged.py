@@ -60,3 +60,34 @@ def test_what_need_not_be_there_can_be_missing(make):
     """An append that raised, and what a commit took."""
     assert check(make.seen("u1"), make.due("u1 u2", acked="u1")) is None
     assert check(make.seen(), make.due("u1", keep=0, removed={"u1"})) is None
+
+
+def test_a_summary_may_quote_what_it_replaces(make):
+    """What a healthy run no longer shows while it shows an older message is no hole; anything else still is."""
+    quoting = {"u1", "u2", "u3", "u4"} - {"u1"}
+    for commit in (None, "ack"):
+        due = make.due("u1 u2 u3 u4 u5", keep=1, removed=quoting, commit=commit)
+        assert check(make.seen(("system", "Summary: zu1z ..."), "u5"), due) is None
+    due = make.due("u1 u2 u3 u4 u5", keep=1, removed={"u1", "u3", "u4"}, commit=None)
+    assert isinstance(check(make.seen("u1", "u3", "u4", "u5"), due), LostAcknowledged)
+    due = make.due("u1 u2 u3", keep=3, removed={"u2"}, commit=None)
+    assert isinstance(check(make.seen("u1", "u3"), due), LostAcknowledged)
+
+
+def test_another_role_is_another_message(make):
+    """If a healthy run keeps the role; a row of the right role besides is enough."""
+    seen = make.seen(("assistant", make.text("u1")))
+    kept = frozenset({"user", "assistant"})
+    found = check(seen, make.due("u1", roles=kept))
+    assert isinstance(found, LostAcknowledged)
+    assert "comes back as assistant instead of user" in found.summary
+    assert check(make.seen(("assistant", f"quoted: {make.text('u1')}"), "u1"), make.due("u1", roles=kept)) is None
+    assert check(seen, make.due("u1", acked="", roles=kept)) is None
+
+
+def test_a_role_that_healthy_runs_change_is_passed(make):
+    """For all messages of that role, or for this one."""
+    seen = make.seen(("human", make.text("u1")))
+    assert check(seen, make.due("u1", roles=frozenset({"assistant"}))) is None
+    assert check(seen, make.due("u1", roles=frozenset({"user"}), recast=frozenset({"u1"}))) is None
+    assert check(seen, make.due("u1", roles=frozenset({"user"}), recast=frozenset({"u2"}))) is not None

@@ -27,3 +27,17 @@ def test_one_change_is_healing(make):
     """The first open may change files; a session without a second open was not changed by the first."""
     assert check(make.seen("u1", again=make.rows("u1"), changed=(make.Change("a", 1, 2),)), make.due("u1")) is None
     assert check(make.seen("u1"), make.due("u1")) is None
+
+
+def test_moments_in_notices_may_differ(make):
+    """A row of the store's own may tell the time; a message may not change, and neither may anything else."""
+    one, other = ("system", "It is 12:00:01 on 2024-01-02."), ("system", "It is 12:00:02 on 2024-01-03.")
+    assert check(make.seen(one, "u1", again=make.rows(other, "u1")), make.due("u1")) is None
+    for before, after in [
+        (one, ("notice", other[1])),
+        (one, ("system", other[1] + " Again.")),
+        (("user", "zu1z at 12:00:01"), ("user", "zu1z at 12:00:02")),
+        (("user", "zu1z at 12:00:01"), ("user", "at 12:00:02")),
+    ]:
+        assert check(make.seen(before, again=make.rows(after)), make.due("u1")) is not None
+    assert check(make.seen(one, again=make.rows(other, other)), make.due()) is not None

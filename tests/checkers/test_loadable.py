@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_durability.adapter import Promise
 from pytest_durability.checkers.loadable import check
 from pytest_durability.observation import Failure
 from pytest_durability.verdict import Unloadable
@@ -44,3 +45,13 @@ def test_it_says_what_cannot_be_reached(make, said, told):
 def test_a_session_that_loads_is_passed(make):
     """Also an empty one."""
     assert check(make.seen(), make.due("u1")) is None
+
+
+@pytest.mark.parametrize("refused", [True, False])
+@pytest.mark.parametrize("torn_tail", ["skip", "refuse"])
+@pytest.mark.parametrize("commit", [None, "ack"])
+def test_a_torn_tail_may_be_refused_if_that_is_promised(make, refused, torn_tail, commit):
+    """Only by a declared refusal, and only after a crash in the middle of a call."""
+    due = make.due("u1", keep=1, commit=commit, promise=Promise(torn_tail=torn_tail))
+    legal = refused and torn_tail == "refuse" and commit is None
+    assert (check(make.failed(refused=refused), due) is None) is legal

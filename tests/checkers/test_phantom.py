@@ -47,3 +47,12 @@ def test_hostile_rows_are_told_in_ascii(make):
     found = check(make.seen(("user", "\x1b[2J\ud800\n\u2028")), make.due())
     assert found.summary.isascii()
     assert found.summary.isprintable()
+
+
+def test_hostile_roles_are_told_in_ascii(make):
+    """A role is a text of the store like any other."""
+    found = check(make.seen(("assistant\x1b[2J\ud800\n" + "x" * 999, "zu9z")), make.due())
+    for line in (found.summary, *found.because, found.kind):
+        assert line.isascii()
+        assert line.isprintable()
+        assert len(line) < 120

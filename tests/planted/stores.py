@@ -71,22 +71,30 @@ class Sound:
         messages, good = [], 0
         for line in data.split(b"\n")[:-1]:
             try:
-                messages.append(json.loads(line))
+                messages += self.unpacked(json.loads(line))
             except ValueError:
                 break
             good += len(line) + 1
         return messages, good
 
-    def line(self, message):
-        return json.dumps(message).encode() + b"\n"
+    def unpacked(self, record):
+        """The messages of a line: one, or a batch, which is one line so that it cannot be there in part."""
+        return record if isinstance(record, list) else [record]
+
+    def line(self, record):
+        return json.dumps(record).encode() + b"\n"
 
     def next_id(self):
         return 1 + max((m["id"] for m in [*self.archived(), *self.messages]), default=0)
 
     def append(self, role, text):
-        message = {"id": self.next_id(), "role": role, "text": text}
-        self.write(self.line(message))
-        self.messages.append(message)
+        self.append_many([(role, text)])
+
+    def append_many(self, pairs):
+        first = self.next_id()
+        messages = [{"id": number, "role": role, "text": text} for number, (role, text) in enumerate(pairs, first)]
+        self.write(self.line(messages if len(messages) > 1 else messages[0]))
+        self.messages += messages
 
     def write(self, data):
         with open(self.live, "ab") as file:
@@ -164,7 +172,7 @@ class SilentEmpty(TwoWrites):
     def parse(self, data):
         try:
             lines = data.split(b"\n")
-            return [json.loads(line) for line in lines if line], len(data)
+            return [message for line in lines if line for message in self.unpacked(json.loads(line))], len(data)
         except ValueError:
             return [], len(data)
 
@@ -246,10 +254,18 @@ class LosesOrder(Sound):
         except (OSError, ValueError):
             return sorted(messages, key=lambda m: m["text"][::-1])
 
-    def append(self, role, text):
-        super().append(role, text)
+    def append_many(self, pairs):
+        super().append_many(pairs)
         with open(self.folder / "order", "w") as file:
             file.write(json.dumps([m["id"] for m in self.messages]))
+
+
+class SplitsBatch(Sound):
+    """Stores the messages of a batch one by one."""
+
+    def append_many(self, pairs):
+        for pair in pairs:
+            super().append_many([pair])
 
 
 class ClearsFirst(Sound):
@@ -289,6 +305,9 @@ def adapter(store, *, acknowledged="power-loss", archives=True):
 
         def append(self, session, message):
             session.append(message.role, message.text)
+
+        def append_many(self, session, messages):
+            session.append_many([(message.role, message.text) for message in messages])
 
         def transcript(self, session):
             return [Message(m["role"], m["text"]) for m in session.messages]

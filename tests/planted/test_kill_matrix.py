@@ -27,6 +27,7 @@ MATRIX = {
     "RewritesHealthy": {"HealedHealthy"},
     "JournalTwice": {"Duplicate"},
     "LosesOrder": {"Reordered"},
+    "SplitsBatch": {"SplitBatch"},
     "ClearsFirst": {"LostAcknowledged"},
     "TrustsLive": {"Duplicate", "Resurrected"},
 }

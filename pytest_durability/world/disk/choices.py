@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pytest_durability.world.disk import effects as fx
 from pytest_durability.world.disk.chains import NEVER, Chain, Chains
 from pytest_durability.world.disk.materialise import Materialiser, Picks, View
 from pytest_durability.world.disk.options import window
@@ -157,10 +158,23 @@ class NameChoices:
         return (*forced, *chosen.items())
 
     def _all_reachable(self, view: View, behind: dict[Chain, int]) -> bool:
+        """No renamed directory is nowhere, except one that never was outside a directory that is not there yet."""
         for ino, places in self._chains.moved.items():
             for chain in places:
                 at = behind.get(chain, chain.at(self._seq))
-                if chain.values[at] == ino and chain.owner not in view.dirs:
+                if chain.values[at] == ino and chain.owner not in view.dirs and not self._unborn(ino, behind, {ino}):
+                    return False
+        return True
+
+    def _unborn(self, ino: int, behind: dict[Chain, int], seen: set[int]) -> bool:
+        """Whether no operation that this state kept ever put the directory where the root can see it."""
+        if ino == fx.ROOT:
+            return False
+        for _born, chain in self._chains.homes.get(ino, ()):
+            at = behind.get(chain, chain.at(self._seq))
+            if ino in chain.values[: at + 1] and chain.owner not in seen:
+                seen.add(chain.owner)
+                if not self._unborn(chain.owner, behind, seen):
                     return False
         return True
 

@@ -80,7 +80,8 @@ class Walk(Iterator[Cut]):
     def __init__(self, chains: Chains, lagging: int | None, versions: int | None, limit: int | None) -> None:
         self.chains, self.limit = chains, limit
         self.cuts, self.limited, self.bounded = 0, False, False
-        self._lagging = _deepest(chains) if lagging is None else lagging
+        deepest = _deepest(chains)
+        self._lagging = deepest if lagging is None else min(lagging, deepest)
         self._versions = versions
         self._disk = Materialiser.of(chains)
         self._source = self._all()
@@ -196,11 +197,17 @@ def _choice(chains: Chains, seq: int, picks: Picks) -> Choice:
 
 
 def _deepest(chains: Chains) -> int:
-    """The largest number of chains that can be behind at once."""
+    """The largest number of chains that can be behind at once, or a little more."""
     change: dict[int, int] = {}
-    files = [chain for known in chains.files.values() for chain in known.chains()]
     names = [chains.names] if chains.journaled else list(chains.entries.values())
-    for chain in (*files, *names):
-        if len(chain.born) > 1:
-            change[chain.born[1]] = change.get(chain.born[1], 0) + 1
+    for chain in (*names, *(chain for known in chains.files.values() for chain in known.chains())):
+        until = 0
+        for start, end in zip(chain.born[1:], chain.dies, strict=False):
+            if end > max(start, until):
+                if start > until:
+                    change[until] = change.get(until, 0) - 1
+                    change[start] = change.get(start, 0) + 1
+                until = end
+        change[until] = change.get(until, 0) - 1
+    change.pop(0, None)
     return max(accumulate(change[seq] for seq in sorted(change)), default=0)

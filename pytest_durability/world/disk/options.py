@@ -296,7 +296,8 @@ class FileState:
         """Whether the bound on versions left out a state with up to `count` chains behind (`fresh`: one that is new)."""
         if not self.legal:
             return False
-        if self.skipped and (not fresh or any(self._shows(size) for size in self.skipped)):
+        skipped = self.skipped if self.known.cuts else self.skipped[:1]  # the largest shows most, if sizes only grew
+        if skipped and (not fresh or any(self._shows(size) for size in skipped)):
             return True
         for size in (self.top, *self.older) if count > 1 else (self.top,):
             if fresh and size != self.top and not self._shows(size):

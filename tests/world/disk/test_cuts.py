@@ -26,7 +26,8 @@ from pytest_durability.world.disk.effects import (
     Unlink,
     Write,
 )
-from pytest_durability.world.disk.image import EMPTY, File, Image
+from pytest_durability.world.disk.image import EMPTY, File, Image, number
+from pytest_durability.world.disk.tree import Tree
 
 OLD = Image((File("s.json", b"old", 7),))
 
@@ -402,3 +403,11 @@ def test_an_unknown_effect_is_refused():
     """An effect that nobody knows how to lose is not passed over."""
     with pytest.raises(RecorderError, match="unknown type"):
         Chains.build(EMPTY, log("surprise"), POSIX)
+
+
+def test_all_disk_logs_number_an_image_alike():
+    """Recorder and chains agree on inode numbers, also for hard links and for names that sort before a slash."""
+    image = Image((File("a-b", b"", 3), File("a.c", b"", 4), File("a/x", b"", 3), File("z", b"", 5)), ("a",), (("a/l", "x"),))
+    assert number(image) == {"a": 1, "a/l": 2, "a/x": 3, "a-b": 3, "a.c": 4, "z": 5}
+    tree = Tree.from_image(image)
+    assert {path: tree.lookup(path) for path in number(image)} == number(image)

@@ -251,10 +251,18 @@ class Definition:
         return paths
 
     def places(self, cut: dict[object, int]) -> bool:
+        """A renamed directory is somewhere, unless all that the state kept of it happened in directories whose making is lost."""
         if not self.moved:
             return True
-        tree = self.named(cut)
-        return not (self.moved & set(tree.values())) - set(self.reach(tree))
+        tree, above = self.named(cut), defaultdict(set)
+        for chain, at in cut.items():
+            for _seq, ino in self.versions[chain][: at + 1] if chain[0] == "D" else ():
+                above[ino].add(chain[1])
+        seen, grown = {0}, True
+        while grown:
+            new = {ino for ino, parents in above.items() if parents & seen} - seen
+            seen, grown = seen | new, bool(new)
+        return not ((self.moved & set(tree.values())) - set(self.reach(tree))) & seen
 
     def image(self, _k: int, cut: dict[object, int]) -> Image:
         tree = self.named(cut)

@@ -17,7 +17,6 @@ from pytest_durability.world.disk.effects import (
     Link,
     Mkdir,
     Rename,
-    Rmdir,
     Symlink,
     Sync,
     SyncDir,

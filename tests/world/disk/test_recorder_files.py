@@ -121,7 +121,9 @@ def attempt(call):
         {"mode": "a", "opener": functools.partial(lambda path, flags: os.open(path, flags | os.O_DSYNC))},
         {"mode": "w", "opener": lambda path, flags: -1},
     ],
-    ids=repr,
+    ids=lambda arguments: ",".join(
+        f"{name}={type(value).__name__ if callable(value) else value!r}" for name, value in arguments.items()
+    ),
 )
 def test_arguments_of_open_mean_the_same(bench, arguments):
     """Results, warnings and exceptions of unusual arguments are those of the real `open`."""
