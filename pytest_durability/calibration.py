@@ -83,13 +83,21 @@ def _rehearse(factory: AdapterFactory, able: Capabilities, arena: Arena, workloa
 
 
 def _altered(workload: Workload, rows: tuple[Row, ...]) -> frozenset[str]:
-    """Tokens that come back, but in another text than was said (a store that normalises): only the token counts then."""
+    """Tokens whose text comes back with other white space (a store that normalises): only the token counts then.
+
+    Any other change of the text is not tolerated here: a text that is cut at a line separator has lost its end.
+    """
     texts: dict[str, list[str]] = {}
     for row in rows:
         for token in row.tokens:
             texts.setdefault(token, []).append(row.text)
     said = {find(say.text)[0]: say.text.strip() for say in workload.says()}
-    return frozenset(t for t, text in said.items() if t in texts and not any(text in row for row in texts[t]))
+    changed = [(t, text) for t, text in said.items() if t in texts and not any(text in row for row in texts[t])]
+    return frozenset(t for t, text in changed if any(_words(text) in _words(row) for row in texts[t]))
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _roles(workload: Workload, groups: tuple[tuple[Row, ...], ...]) -> tuple[frozenset[str], frozenset[str]]:

@@ -145,7 +145,7 @@ class WriteError:
 
     def __post_init__(self) -> None:
         _check_place(self, "at")
-        if not isinstance(self.error, str) or not isinstance(getattr(_errno, self.error, None), int):
+        if not isinstance(getattr(_errno, str(self.error), None), int):
             raise UsageError(f"WriteError(error={self.error!r}) is no errno name", fix="use for instance ENOSPC, EIO or EACCES")
 
     def __str__(self) -> str:
@@ -242,7 +242,8 @@ class ReorderTurns:
     choices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, numbers in (("turns", self.turns), ("choices", self.choices)):
+        for name in ("turns", "choices"):
+            numbers: Any = getattr(self, name)
             if isinstance(numbers, tuple) and any(isinstance(number, int) and number < 0 for number in numbers):
                 raise UsageError(f"ReorderTurns({name}={ascii(numbers)[:60]}): a turn has no negative number", fix="count from 0")
 
@@ -273,7 +274,8 @@ class ClockStep:
 
     def __post_init__(self) -> None:
         notation.at_least(self, step=0)
-        if isinstance(self.seconds, (int, float)) and not math.isfinite(self.seconds):
+        seconds: Any = self.seconds
+        if isinstance(seconds, (int, float)) and not math.isfinite(seconds):
             raise UsageError(
                 f"ClockStep(seconds={self.seconds}): a clock cannot jump that far", fix="give a finite number of seconds"
             )

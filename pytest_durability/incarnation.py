@@ -76,15 +76,23 @@ async def _awaiting(value: Any) -> Any:
 
 
 def _row(adapter: Any, name: str, item: Any) -> Row:
-    if not isinstance(item, Message) or not isinstance(item.text, str) or not isinstance(item.role, str):
+    if not isinstance(item, Message):
         raise _wrong_type(adapter, name, item)
-    key = (item.role, item.text)
+    role, text = _parts(item)
+    if not isinstance(text, str) or not isinstance(role, str):
+        raise _wrong_type(adapter, name, item)
+    key = (role, text)
     row = _rows.get(key)
     if row is None:
         if len(_rows) >= _ROWS_KEPT:
             _rows.clear()
-        row = _rows[key] = Row.of(item.role, item.text)
+        row = _rows[key] = Row.of(role, text)
     return row
+
+
+def _parts(item: Message) -> tuple[Any, Any]:
+    """Role and text as the adapter really set them, whatever they are declared to be."""
+    return item.role, item.text
 
 
 def _wrong_type(adapter: Any, name: str, value: Any) -> AdapterError:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_durability.faults import Crash, LostWrite, Place, Schedule, ShortWrite, TornWrite, WriteError, role_of, seq_of
-from pytest_durability.history import History, Lane, Op
-from pytest_durability.tokens import find
-from pytest_durability.world.disk.effects import Write
+from pytest_durability.history import History, Op
+from pytest_durability.world.disk.copies import excused
 from pytest_durability.world.disk.gate import Decision, Fail, Gate, Short
 from pytest_durability.world.disk.overlay import drop, save_around, tear
 
@@ -44,8 +43,13 @@ class Nemesis:
                 struck = Fail(fault.error) if isinstance(fault, WriteError) else Short(fault.keep)
         return struck
 
-    def overlay(self, history: History) -> tuple[Sequence[Op], dict[str, int | None]]:
-        """The operations as they really reached the disk, and which messages that excuses (see `Ledger.excusing`)."""
+    def overlay(
+        self, history: History, published: frozenset[str] = frozenset()
+    ) -> tuple[Sequence[Op], dict[str, int | None]]:
+        """The operations as they really reached the disk, and which messages that excuses (see `Ledger.excusing`).
+
+        `published`: roles of the files of a healthy session, of which alone a store can be asked to recover.
+        """
         ops: Sequence[Op] = history
         saves: set[int] = set()
         single: set[int] = set()
@@ -66,33 +70,8 @@ class Nemesis:
                 single.add(seq)
         if saves or single:
             ops = drop(ops, (saves | single) - torn)
-        return ops, _excused(history, saves, single | torn)
+        return ops, excused(history, ops, published) if ops is not history else {}
 
     def unfired(self) -> tuple[Any, ...]:
         """Faults that never struck; a crash is applied later and is not counted here."""
         return tuple(fault for fault in self.schedule if fault not in self.fired and not isinstance(fault, Crash))
-
-
-def _excused(history: History, saves: set[int], single: set[int]) -> dict[str, int | None]:
-    """Tokens that a lost or torn write took: no copy survives until one is written again, and that is acknowledged.
-
-    A whole save that is lost leaves the version before it, so a token that was stored earlier is not excused by it.
-    """
-    stored: dict[str, list[int]] = {}
-    taken: dict[str, int] = {}
-    for op in history.lane(Lane.DISK):
-        if not isinstance(op.effect, Write):
-            continue
-        for token in find(op.effect.data.decode("utf-8", "replace")):
-            if op.seq in single or (op.seq in saves and token not in stored):
-                taken[token] = op.seq
-            elif op.seq not in saves:
-                stored.setdefault(token, []).append(op.seq)
-    return {token: _acknowledged_again(history, stored.get(token, []), seq) for token, seq in taken.items()}
-
-
-def _acknowledged_again(history: History, stored: list[int], lost: int) -> int | None:
-    again = next((seq for seq in stored if seq > lost), None)
-    if again is None:
-        return None
-    return next((op.seq for op in history[again:] if op.kind == "ack"), None)

@@ -15,12 +15,39 @@ from pytest_durability.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """How a mount that PUTs whole files treats them; whatever it sends arrives in program order.
+
+    `ack_loss`: what a crash may take of what was acknowledged: "never" (each write is sent before it returns),
+    "until_close" (a change that was not closed yet) or "until_fsync" (whatever no fsync waited for). `fsync`: "put" (sends
+    the file) or "no-op". `faults`: how many PUTs of one state may misbehave (get lost, or come again late). `late`: a PUT
+    that comes again is at most so many PUTs of its file old.
+
+    Raises:
+        UsageError: a value that is not one of the valid ones.
+    """
+
+    ack_loss: str = "until_close"
+    fsync: str = "put"
+    faults: int = 1
+    late: int = 4
+
+    def __post_init__(self) -> None:
+        for name, valid in (("ack_loss", ("never", "until_close", "until_fsync")), ("fsync", ("put", "no-op"))):
+            if getattr(self, name) not in valid:
+                raise UsageError(f"Mount({name}={getattr(self, name)!r})", fix=f"choose from: {', '.join(map(repr, valid))}")
+        if self.faults < 0 or self.late < 0:
+            raise UsageError(f"Mount(faults={self.faults}, late={self.late})", fix="give numbers from 0 on")
+
+
+@dataclass(frozen=True, slots=True)
 class PersistenceModel:
     """The rules by which unsynced operations may be lost.
 
     `names`: "live" (no name is ever lost), "prefix" (namespace operations persist in order, as one journal) or
     "entries" (each directory entry persists by itself). `data`: "live" or "pages" (each page and each file size
-    persists by itself, as some version it had). `sync_commits_names`: fsync of a file makes all earlier namespace
+    persists by itself, as some version it had). Both are "objects" on a `mount` that knows whole files only; the rest is
+    for the other models. `sync_commits_names`: fsync of a file makes all earlier namespace
     operations durable. `size_needs_pages`: a file size is never durable before the pages it covers (no stale data).
     `replace_flushes`: a rename over an existing name, and a close after truncation to zero, carry the data with them.
     """
@@ -34,6 +61,7 @@ class PersistenceModel:
     size_needs_pages: bool = False
     replace_flushes: bool = False
     power: bool = True
+    mount: Mount | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -77,10 +105,24 @@ POSIX = PersistenceModel(
     data="pages",
 )
 
-MODELS: dict[str, PersistenceModel] = {model.name: model for model in (PROCESS_KILL, STRICT, EXT4_DELALLOC, EXT4_NOAUTO, POSIX)}
-"""Every model by its name, from weak to strong: what holds under a later one holds under the earlier ones."""
+NETPUT = PersistenceModel(
+    "netput",
+    "the machine ends with a mount that PUTs whole files when they are closed, and one PUT of it was lost or came again late",
+    5,
+    names="objects",
+    data="objects",
+    mount=Mount(),
+)
 
-DEFAULT = ("process-kill", "strict", "ext4-delalloc", "posix")
+MODELS: dict[str, PersistenceModel] = {
+    model.name: model for model in (PROCESS_KILL, STRICT, EXT4_DELALLOC, EXT4_NOAUTO, POSIX, NETPUT)
+}
+"""Every model by its name, from weak to strong: what holds under a later one holds under the earlier ones.
+
+`netput` is the exception: it loses what no local file system loses, and keeps some of what they lose.
+"""
+
+DEFAULT = ("process-kill", "strict", "ext4-delalloc", "posix", "netput")
 """The models that are explored when nothing else is asked for."""
 
 LOCAL_POWER = ("strict", "ext4-delalloc", "posix")
@@ -122,11 +164,14 @@ def resolve(names: str | Iterable[str | PersistenceModel] | None) -> tuple[Persi
 def fatal(promise: Promise, named: Iterable[str] | None = None) -> frozenset[str]:
     """The names of the models under which a finding fails the test.
 
-    They follow from the promise; models that were named explicitly (`models=`) are fatal too.
+    They follow from the promise; models that were named explicitly (`models=`) are fatal too. `netput` loses writes that
+    were acknowledged by the system, so it is a matter of `Promise.lost_writes`.
     """
     names: set[str] = set(named or ())
     if promise.acknowledged in ("process-kill", "power-loss"):
         names.add("process-kill")
     if promise.acknowledged == "power-loss":
         names.update(LOCAL_POWER if promise.filesystems is None else (model(name).name for name in promise.filesystems))
+    if promise.lost_writes == "consistent":
+        names.add(NETPUT.name)
     return frozenset(names)

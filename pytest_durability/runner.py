@@ -5,6 +5,7 @@ Rule: the runner decides nothing about what to try (`explore` does) and nothing 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,6 +46,11 @@ class Case:
     unfired: tuple[Any, ...] = ()
 
     @property
+    def times(self) -> Counter[str]:
+        """How often each message is said."""
+        return Counter(find(say.text)[0] for say in self.workload.says())
+
+    @property
     def history(self) -> History:
         """Everything that happened in the recorded run."""
         return self.recording.history
@@ -64,6 +70,7 @@ class Runner:
         self._run: Run = run_apart if isolation == "process" else run_here
         self.reopener = Reopener(factory, self.able, arena, self._run)
         self._judged: dict[tuple[int, int], tuple[Observation, Expectation, Judgement]] = {}
+        self._excusing: dict[tuple[int, frozenset[str]], tuple[Ledger, Ledger]] = {}
 
     def workload(self, given: Any = None) -> Workload:
         """The workload to run: the given one with a token in every text, or the standard one for this adapter."""
@@ -87,9 +94,10 @@ class Runner:
         """
         schedule = schedule or Schedule()
         self._judged.clear()
+        self._excusing.clear()
         calibration = calibration or calibrate(self.factory, self.able, self.arena, workload, self.reopener, self._run)
         recording, nemesis = self._run(_recorded, self.factory, self.able, self.arena, workload, schedule)
-        ops, excused = nemesis.overlay(recording.history)
+        ops, excused = nemesis.overlay(recording.history, calibration.published)
         ledger = Ledger.build(
             recording.history,
             _says(workload),
@@ -122,23 +130,52 @@ class Runner:
         """Two opens of one disk content."""
         return self.reopener.observe(image, key, self.able.volatile)
 
-    def judge(self, case: Case, image: Callable[[], Image], seen: Observation, first: int, last: int) -> tuple[Judgement, int]:
-        """The worst judgement of one observation over a range of crash points, and the first point where it holds."""
+    def ledger(self, case: Case, excused: frozenset[str] = frozenset()) -> Ledger:
+        """What is due in a state in which nobody can ask for these messages, because only lost writes held them."""
+        if not excused:
+            return case.ledger
+        known = self._excusing.get((id(case.ledger), excused))
+        if known is None or known[0] is not case.ledger:
+            known = case.ledger, case.ledger.excusing(dict.fromkeys(excused))
+            self._excusing[id(case.ledger), excused] = known
+        return known[1]
+
+    def judge(
+        self,
+        case: Case,
+        image: Callable[[], Image],
+        seen: Observation,
+        first: int,
+        last: int,
+        excused: frozenset[str] = frozenset(),
+    ) -> tuple[Judgement, int]:
+        """The worst judgement of one observation over a range of crash points, and the first point where it holds.
+
+        `excused`: messages that may be missing, see `ledger`.
+        """
         worst, at = VALID, last
-        for point in case.ledger.judging_points(first, last):
-            judgement = self._judge_once(image, seen, case.ledger.at(point), case)
+        ledger = self.ledger(case, excused)
+        for point in ledger.judging_points(first, last):
+            judgement = self._judge_once(image, seen, ledger.at(point), case)
             if judgement.verdict is Verdict.INVALID:
-                return judgement, self._earliest(case, image, seen, judgement, first, point)
+                return judgement, self._earliest(case, ledger, image, seen, judgement, first, point)
             if judgement.verdict is Verdict.UNKNOWN:
                 worst, at = judgement, point
         return worst, at
 
     def _earliest(
-        self, case: Case, image: Callable[[], Image], seen: Observation, found: Judgement, first: int, point: int
+        self,
+        case: Case,
+        ledger: Ledger,
+        image: Callable[[], Image],
+        seen: Observation,
+        found: Judgement,
+        first: int,
+        point: int,
     ) -> int:
         """The first crash point at which the same thing is wrong: the shortest story to tell."""
-        for earlier in case.ledger.turning_points(first, point)[:64]:
-            judgement = self._judge_once(image, seen, case.ledger.at(earlier), case)
+        for earlier in ledger.turning_points(first, point)[:64]:
+            judgement = self._judge_once(image, seen, ledger.at(earlier), case)
             if type(judgement.anomaly) is type(found.anomaly) and str(judgement.anomaly) == str(found.anomaly):
                 return earlier
         return point

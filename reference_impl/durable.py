@@ -129,24 +129,21 @@ class Durable:
         Raises:
             StorageError: the old content is still there, or (a sync of the directory failed) already the new one.
         """
-        folder, name = os.path.split(path)
-        temporary = os.path.join(folder, f".{name.lstrip('.')}.{secrets.token_hex(8)}{TEMPORARY}")
+        folder = os.path.dirname(path)
+        temporary = ""
         try:
-            self._write_new(temporary, data)
+            fd, temporary = _create_beside(path)
+            try:
+                _write_all(fd, data)
+                self._sync(fd)
+            finally:
+                os.close(fd)
             os.replace(temporary, path)
             self._sync_folder(folder)
         except OSError as error:
             with suppress(OSError):
                 os.unlink(temporary)
             raise StorageError("replace", path, error) from error
-
-    def _write_new(self, path: str, data: bytes) -> None:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
-        try:
-            _write_all(fd, data)
-            self._sync(fd)
-        finally:
-            os.close(fd)
 
     def make_dir(self, path: str) -> None:
         """Make a directory, and the parents it needs, each of them durable in its own parent.
@@ -244,6 +241,15 @@ class Durable:
                 raise LockedError("lock", path, f"held by {kernel_lock.holder(fd)} for more than {self.patience} s")
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _create_beside(path: str) -> tuple[int, str]:
+    """A new temporary file in the directory of `path`, open for writing, and its name."""
+    folder, name = os.path.split(path)
+    while True:
+        temporary = os.path.join(folder, f".{name.lstrip('.')}.{secrets.token_hex(8)}{TEMPORARY}")
+        with suppress(FileExistsError):
+            return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666), temporary
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -62,6 +62,6 @@ def holder(fd: int) -> str:
             rows = [line.split() for line in table]
     except OSError:
         return "an unknown process"
-    # 1: FLOCK  ADVISORY  WRITE 4711 00:2f:1234 0 EOF
-    pids = [row[4] for row in rows if len(row) > 5 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)]
+    # A row reads "1: FLOCK ADVISORY WRITE 4711 00:2f:1234 0 EOF", and one that waits has "->" as its second word.
+    pids = [row[4] for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode)]
     return f"process {pids[0]}" if pids else "an unknown process"

@@ -1,4 +1,4 @@
-"""Moments: what is blanked in texts of a store's own. (Files are tested where they are compared.)"""
+"""Moments: what is blanked in texts of a store's own; files are tested where they are compared."""
 
 from __future__ import annotations
 

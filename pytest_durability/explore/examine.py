@@ -16,9 +16,8 @@ from pytest_durability.persistence import PersistenceModel
 from pytest_durability.persistence import model as model_named
 from pytest_durability.runner import Case, Runner
 from pytest_durability.verdict import Anomaly, Verdict
-from pytest_durability.world.disk.chains import Chains
-from pytest_durability.world.disk.cuts import Cut, find, walk
 from pytest_durability.world.disk.image import Image
+from pytest_durability.world.disk.states import Log, State, build, find, walk
 
 LAGGING = 2
 """How many version chains may be behind in one crash state."""
@@ -69,7 +68,7 @@ class Examiner:
     ) -> None:
         self.runner, self.case, self.depth, self.limit = runner, case, depth, limit
         self._share, self._shares = share, shares
-        self._chains: dict[str, Chains] = {}
+        self._logs: dict[str, Log] = {}
         self._observed: dict[int, Observation] = {}
         self._live: Tally | None = None
 
@@ -77,12 +76,11 @@ class Examiner:
         """See `Runner.canary`."""
         self.runner.canary(self.case)
 
-    def chains(self, name: str) -> Chains:
-        """The version chains of the recording under a model, built once."""
-        found = self._chains.get(name)
+    def log(self, name: str) -> Log:
+        """The versions of everything in the recording under a model, built once."""
+        found = self._logs.get(name)
         if found is None:
-            model = model_named(name)
-            found = self._chains[name] = Chains.build(self.case.recording.initial, self.case.ops, model)
+            found = self._logs[name] = build(self.case.recording.initial, self.case.ops, model_named(name))
         return found
 
     def examine(self, name: str) -> Tally:
@@ -97,22 +95,22 @@ class Examiner:
             return replace(self._live, model=name, opened=0, suspects=again)
         return _Walk(self, model).run()
 
-    def mine(self, cut: Cut) -> bool:
+    def mine(self, cut: State) -> bool:
         """Whether the content of a cut belongs to this worker's share."""
         return self._shares == 1 or cut.content % self._shares == self._share
 
-    def observe(self, cut: Cut) -> Observation:
+    def observe(self, cut: State) -> Observation:
         """What two opens of a cut's content show; the same content is opened once, whatever model it came from."""
         found = self._observed.get(cut.content)
         if found is None:
             found = self._observed[cut.content] = self.runner.observe(cut.image())
         return found
 
-    def find(self, name: str, first: int, lag: Sequence[str]) -> Cut:
+    def find(self, name: str, first: int, lag: Sequence[str]) -> State:
         """The cut with this name under the model `name`."""
-        return find(self.chains(name), first, lag)
+        return find(self.log(name), first, lag)
 
-    def newest(self, name: str, point: int) -> Cut:
+    def newest(self, name: str, point: int) -> State:
         """The cut in which nothing is behind after op `point`: made by that op or by the last one that changed the disk."""
         for seq in range(point, 0, -1):
             try:
@@ -137,27 +135,44 @@ class Examiner:
             )
         return anomaly
 
-    def revisit(self, suspect: Suspect, cut: Cut, point: int | None, *, fatal: bool) -> Anomaly | None:
+    def revisit(self, suspect: Suspect, cut: State, point: int | None, *, fatal: bool) -> Anomaly | None:
         """Open one state again and judge it at `point` (None: wherever it is legal)."""
-        inner = cut if suspect.inner is None else self.inner_cut(cut.image(), suspect.model, *suspect.inner)
-        seen = self.observe(inner)
+        inner = None if suspect.inner is None else self.inner_cut(cut.image(), suspect.model, *suspect.inner)
+        seen = self.observe(inner or cut)
         span = (cut.first, cut.last) if point is None else (point, point)
-        judgement, at = self.runner.judge(self.case, inner.image, seen, *span)
+        excused = self.excused(cut, inner)
+        judgement, at = self.runner.judge(self.case, (inner or cut).image, seen, *span, excused)
         if judgement.verdict is Verdict.UNKNOWN:
             raise InconclusiveError(judgement.reason)
         if judgement.anomaly is None:
             return None
-        return self.explain(judgement.anomaly, seen, cut, at, suspect, fatal=fatal)
+        return self.explain(judgement.anomaly, seen, cut, at, suspect, excused, fatal=fatal)
 
-    def inner_cut(self, image: Image, name: str, first: int, lag: tuple[str, ...]) -> Cut:
+    def excused(self, cut: State, inner: State | None = None) -> frozenset[str]:
+        """The messages that nobody can ask for in this state, nor after a crash (`inner`) during its healing."""
+        published, times = self.case.calibration.published, self.case.times
+        taken = cut.taken(published, times)
+        return taken if inner is None else taken | inner.taken(published, times)
+
+    def inner_cut(self, image: Image, name: str, first: int, lag: tuple[str, ...]) -> State:
         """A crash state of the healing that opening `image` does."""
-        return find(self.healing_chains(image, model_named(name)), first, lag)
+        return find(self.healing_log(image, model_named(name)), first, lag)
 
-    def healing_chains(self, image: Image, model: PersistenceModel) -> Chains:
-        """The version chains of what opening `image` writes."""
-        return Chains.build(image, self.runner.reopener.look(image).healing, model)
+    def healing_log(self, image: Image, model: PersistenceModel) -> Log:
+        """The versions of everything that opening `image` writes."""
+        return build(image, self.runner.reopener.look(image).healing, model)
 
-    def explain(self, anomaly: Anomaly, seen: Observation, cut: Cut, point: int, suspect: Suspect, *, fatal: bool) -> Anomaly:
+    def explain(
+        self,
+        anomaly: Anomaly,
+        seen: Observation,
+        cut: State,
+        point: int,
+        suspect: Suspect,
+        excused: frozenset[str] = frozenset(),
+        *,
+        fatal: bool,
+    ) -> Anomaly:
         """The anomaly with evidence and result."""
         ops = self.case.history
         crash = crash_fault(ops, suspect.model, first=cut.first, point=point, lag=cut.lag)
@@ -175,7 +190,7 @@ class Examiner:
             schedule=Schedule.of(faults),
             history=ops,
             seen=seen,
-            due=self.case.ledger.at(point),
+            due=self.runner.ledger(self.case, excused).at(point),
             model=suspect.model,
             point=point,
             losses=losses,
@@ -198,10 +213,10 @@ class _Walk:
 
     def run(self) -> Tally:
         """Judge every cut; then those that heal, once more with a crash during the healing."""
-        chains = self.examiner.chains(self.model.name)
+        log = self.examiner.log(self.model.name)
         self.tally.points = len(self.case.ops)
-        walked = walk(chains, lagging=LAGGING, versions=VERSIONS, limit=self.examiner.limit)
-        healed: list[Cut] = []
+        walked = walk(log, lagging=LAGGING, versions=VERSIONS, limit=self.examiner.limit)
+        healed: list[State] = []
         for cut in walked:
             self.tally.cuts += 1
             fresh = cut.content not in self._seen
@@ -212,7 +227,7 @@ class _Walk:
             seen = self._seen[cut.content]
             if seen is None:
                 continue
-            self._judge(cut, cut, seen, None)
+            self._judge(cut, seen, None)
             # The first open of all is crashed by the recording itself, and what needs three losses is left out.
             if fresh and self.examiner.depth > 1 and seen.again is not None and cut.first and len(cut.picks) <= 1:
                 healed.append(cut)
@@ -221,7 +236,7 @@ class _Walk:
             self._deeper(cut)
         return self.tally
 
-    def _open(self, cut: Cut) -> Observation | None:
+    def _open(self, cut: State) -> Observation | None:
         if not self.examiner.mine(cut):
             return None
         self.tally.states += 1
@@ -230,10 +245,11 @@ class _Walk:
         self.tally.opened += self.runner.reopener.opened - before
         return seen
 
-    def _deeper(self, outer: Cut) -> None:
-        """Crash the healing of one state, everywhere, with one chain behind."""
-        chains = self.examiner.healing_chains(outer.image(), self.model)
-        for inner in walk(chains, lagging=1, versions=1, limit=DEEPER):
+    def _deeper(self, outer: State) -> None:
+        """Crash the healing of one state, everywhere, with one chain behind (on a mount: if all its PUTs behaved so far)."""
+        log = self.examiner.healing_log(outer.image(), self.model)
+        lagging = 0 if self.model.mount is not None and outer.picks else 1
+        for inner in walk(log, lagging=lagging, versions=1, limit=DEEPER):
             if self.tally.deeper >= DEEPER:
                 self.tally.cut_short = True
                 return
@@ -241,10 +257,11 @@ class _Walk:
             before = self.runner.reopener.opened
             seen = self.examiner.observe(inner)
             self.tally.opened += self.runner.reopener.opened - before
-            self._judge(outer, inner, seen, inner)
+            self._judge(outer, seen, inner)
 
-    def _judge(self, outer: Cut, inner: Cut, seen: Observation, second: Cut | None) -> None:
-        judgement, point = self.runner.judge(self.case, inner.image, seen, outer.first, outer.last)
+    def _judge(self, outer: State, seen: Observation, second: State | None) -> None:
+        excused = self.examiner.excused(outer, second)
+        judgement, point = self.runner.judge(self.case, (second or outer).image, seen, outer.first, outer.last, excused)
         if judgement.verdict is Verdict.UNKNOWN:
             self.tally.unknown.add(judgement.reason)
         if judgement.anomaly is None or self._seen_simpler(judgement.anomaly, outer, second, point):
@@ -256,10 +273,10 @@ class _Walk:
             return
         name = None if second is None else (second.first, second.lag)
         suspect = Suspect(self.model.name, outer.first, outer.lag, name)
-        anomaly = self.examiner.explain(judgement.anomaly, seen, outer, point, suspect, fatal=False)
+        anomaly = self.examiner.explain(judgement.anomaly, seen, outer, point, suspect, excused, fatal=False)
         self._remember(anomaly, suspect)
 
-    def _seen_simpler(self, anomaly: Anomaly, outer: Cut, second: Cut | None, point: int) -> bool:
+    def _seen_simpler(self, anomaly: Anomaly, outer: State, second: State | None, point: int) -> bool:
         """Whether the same thing goes wrong with less: without the second crash, or with fewer chains behind."""
         if second is not None:
             return anomaly.identity in self._once
@@ -275,7 +292,8 @@ class _Walk:
             return False
         if not cut.first <= point <= cut.last:
             return False
-        judgement, _ = self.runner.judge(self.case, cut.image, self.examiner.observe(cut), point, point)
+        seen, excused = self.examiner.observe(cut), self.examiner.excused(cut)
+        judgement, _ = self.runner.judge(self.case, cut.image, seen, point, point, excused)
         found = judgement.anomaly
         return found is not None and (found.identity, found.summary) == (anomaly.identity, anomaly.summary)
 

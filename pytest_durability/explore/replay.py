@@ -24,7 +24,7 @@ from pytest_durability.runner import Runner
 from pytest_durability.verdict import Result, Verdict
 from pytest_durability.workload import Workload
 from pytest_durability.world.arena import Arena
-from pytest_durability.world.disk.cuts import Cut
+from pytest_durability.world.disk.states import State
 
 START = "-:start:1"
 """The place of a crash state that existed before the first operation."""
@@ -90,7 +90,7 @@ def _again(case: Case, factory: Any) -> Result:
         return _result(case, runner, workload, schedule, examiner, point)
 
 
-def _cut(case: Case, examiner: Examiner, crash: Crash) -> tuple[Cut, int]:
+def _cut(case: Case, examiner: Examiner, crash: Crash) -> tuple[State, int]:
     history = examiner.case.history
     point = _seq(case, history, crash.after)
     if not crash.born and not crash.lag:
@@ -100,7 +100,7 @@ def _cut(case: Case, examiner: Examiner, crash: Crash) -> tuple[Cut, int]:
     return cut, point
 
 
-def _inner(case: Case, examiner: Examiner, cut: Cut, crashes: Sequence[Crash]) -> tuple[int, tuple[str, ...]] | None:
+def _inner(case: Case, examiner: Examiner, cut: State, crashes: Sequence[Crash]) -> tuple[int, tuple[str, ...]] | None:
     if not crashes:
         return None
     healing = examiner.runner.reopener.look(cut.image()).healing

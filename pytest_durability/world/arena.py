@@ -25,6 +25,9 @@ from pytest_durability.world.entropy import Entropy
 GRAVES = 256
 """How many dead lives are kept before they are finalised together."""
 
+FROZEN_AT_START = 1000
+"""Python 3.12 itself starts with a few hundred objects that are frozen."""
+
 _occupied: list[Arena] = []
 
 
@@ -156,7 +159,7 @@ def _finalise(life: Any) -> None:
 @contextmanager
 def _frozen_garbage() -> Iterator[None]:
     """Keep what exists now out of the collector's way: the graveyard is collected often and must stay cheap."""
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() > FROZEN_AT_START:  # somebody else froze something, and thawing would thaw theirs
         yield
         return
     gc.freeze()

@@ -27,6 +27,11 @@ class Layout:
     root: str
 
     @property
+    def session_id(self) -> str:
+        """The name of the session: that of its directory."""
+        return name_of(self.root)
+
+    @property
     def live(self) -> str:
         """The live messages, one JSON object a line."""
         return f"{self.root}/{LIVE}"

@@ -1,6 +1,6 @@
 """Tells whole lines from damaged ones, and damage that a crash explains from damage that it does not.
 
-Rule: lines end at `\\n` and nowhere else (U+2028 and its like are text). The tail is what one unfinished append may have
+Rule: lines end at a newline (LF) and nowhere else (U+2028 and its like are text). The tail is what one unfinished append may have
 left: it was never acknowledged. Damage before it costs its own line and no other.
 """
 

@@ -100,7 +100,12 @@ class Message:
         return [str(part["call_id"]) for part in self.parts if part.get("type") == "tool_result" and "call_id" in part]
 
 
-_KINDS: dict[str | None, str] = {"user": "user_query", "assistant": "assistant_step", "tool": "tool_transport", "system": "checkpoint"}
+_KINDS: dict[str | None, str] = {
+    "user": "user_query",
+    "assistant": "assistant_step",
+    "tool": "tool_transport",
+    "system": "checkpoint",
+}
 
 
 def _canonical(*content: Any) -> str:
@@ -145,7 +150,7 @@ def read_line(line: bytes, follows: int, occurrence: int = 0) -> Message:
     """
     fields = json.loads(line.decode("utf-8"))
     if not isinstance(fields, dict):
-        raise ValueError("not an object")
+        raise ValueError("not an object")  # noqa: TRY004  damage is one kind of error, whatever its form
     if line[-_CRC_SIZE : 8 - _CRC_SIZE] == _CRC_MARK and b"%08x" % crc32(line[:-_CRC_SIZE]) != line[-10:-2]:
         raise ValueError("the checksum differs")
     get = fields.get
@@ -153,7 +158,7 @@ def read_line(line: bytes, follows: int, occurrence: int = 0) -> Message:
     implied = not isinstance(name, str) or type(seq) is not int
     if parts is None:
         parts = [{"type": "text", "text": get("content", "")}]
-    if not isinstance(parts, list) or not all([isinstance(part, dict) for part in parts]):
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise ValueError("parts is no list of objects")
     return Message(
         name if isinstance(name, str) else _derived_id(line, occurrence),

@@ -70,8 +70,9 @@ _NUMBERS = ("message_count", "total_message_count", "commit_count", "keep_recent
 
 
 def _well_typed(meta: SessionMeta) -> bool:
-    numbers = [getattr(meta, name) for name in _NUMBERS]
-    return isinstance(meta.session_id, str) and all([type(n) is int for n in numbers]) and isinstance(meta.usage, dict)
+    values: dict[str, object] = {name: getattr(meta, name) for name in _KNOWN}
+    numbers = all(type(values[name]) is int for name in _NUMBERS)
+    return numbers and isinstance(values["session_id"], str) and isinstance(values["usage"], dict)
 
 
 def tokens_in(messages: Sequence[Message]) -> int:

@@ -207,8 +207,9 @@ def test_messages_come_back_whole(context):
                 file.write(f"{message.role}\t{message.text}".replace("\n", "\\n").encode() + b"\n")
 
         def transcript(self, store):
-            rows = store.read_text("utf-8", newline="").splitlines() if store.exists() else []
+            rows = store.read_bytes().decode().splitlines() if store.exists() else []
             return [Message(*row.split("\t", 1)) for row in rows if "\t" in row]
 
-    with pytest.raises((Anomaly, AdapterError, ExceptionGroup)):
-        check(Lines, seed=1, context=context)
+    with pytest.raises(LostAcknowledged, match="another text") as found:
+        check(Lines, faults=["Crash"], models=["process-kill"], seed=1, context=context)
+    assert len(found.value.result.workload) == 1

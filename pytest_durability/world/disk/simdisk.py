@@ -15,11 +15,10 @@ from pytest_durability.errors import UsageError
 from pytest_durability.history import History, Lane, Op
 from pytest_durability.persistence import model as model_named
 from pytest_durability.verdict import Loss, VacuousRun
-from pytest_durability.world.disk.chains import Chains
-from pytest_durability.world.disk.cuts import Cut, walk
 from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.injection import Injection, Injections, Match
 from pytest_durability.world.disk.recorder import Recorder
+from pytest_durability.world.disk.states import Log, State, build, walk
 from pytest_durability.world.disk.verify import verify
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class CrashState:
 
     __slots__ = ("_cut", "_disk", "_point", "first", "last", "model")
 
-    def __init__(self, disk: SimDisk, model: str, cut: Cut, point: int | None = None) -> None:
+    def __init__(self, disk: SimDisk, model: str, cut: State, point: int | None = None) -> None:
         self._disk, self._cut, self._point = disk, cut, point
         self.model, self.first, self.last = model, cut.first, cut.last
 
@@ -89,7 +88,7 @@ class SimDisk:
             UsageError: there is no such model.
         """
         seen: set[object] = set()
-        for cut in walk(self._chains(model), lagging=2, versions=4):
+        for cut in walk(self._log(model), lagging=2, versions=4):
             if cut.content not in seen:
                 seen.add(cut.content)
                 yield CrashState(self, model, cut)
@@ -175,14 +174,14 @@ class SimDisk:
     def _recorder_for(self, image: Image) -> Recorder:
         return Recorder(self._arena.root, self._history, image, gate=self._injections)
 
-    def _chains(self, name: str) -> Chains:
+    def _log(self, name: str) -> Log:
         ops = self._injections.overlay(self._history[self._base :])
-        return Chains.build(self._initial, ops, model_named(name))
+        return build(self._initial, ops, model_named(name))
 
-    def _surviving(self, model: str, now: int, lose: str | Sequence[str] | None) -> Cut:
+    def _surviving(self, model: str, now: int, lose: str | Sequence[str] | None) -> State:
         patterns = (lose,) if isinstance(lose, str) else tuple(lose or ())
-        best: tuple[int, Cut] | None = None
-        for cut in walk(self._chains(model), lagging=2, versions=4):
+        best: tuple[int, State] | None = None
+        for cut in walk(self._log(model), lagging=2, versions=4):
             if not cut.first <= now <= cut.last:
                 continue
             lost = list(cut.losses(now))

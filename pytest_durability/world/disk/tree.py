@@ -94,6 +94,24 @@ class Tree:
             found = self._paths[ino] = f"{above}/{name}" if above else name
         return found
 
+    def paths(self, ino: int) -> tuple[str, ...]:
+        """All current paths of a file or directory, sorted; none if it has lost its name."""
+        if not self.linked(ino):
+            return ()
+        above = ((self.path_of(parent), name) for parent, name in self._names[ino])
+        return tuple(sorted(f"{folder}/{name}" if folder else name for folder, name in above))
+
+    def data(self, ino: int) -> bytes:
+        """What file `ino` holds now."""
+        if not self._loaded:
+            self._load()
+        self._settle()
+        return bytes(self._contents[ino])
+
+    def target(self, ino: int) -> str:
+        """Where symbolic link `ino` points to."""
+        return self._links[ino]
+
     def is_dir(self, ino: int) -> bool:
         """Whether `ino` is a directory that exists."""
         if not self._loaded:
