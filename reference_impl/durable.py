@@ -97,7 +97,7 @@ class Durable:
                 _write_all(fd, data)
                 self._sync(fd)
                 if created:
-                    self._sync_folder(os.path.dirname(path))
+                    self._sync_folder(_folder_of(path))
             except OSError as error:
                 self._take_back(fd, length, path, error)
                 raise StorageError("append to", path, error) from error
@@ -129,7 +129,7 @@ class Durable:
         Raises:
             StorageError: the old content is still there, or (a sync of the directory failed) already the new one.
         """
-        folder = os.path.dirname(path)
+        folder = _folder_of(path)
         temporary = ""
         try:
             fd, temporary = _create_beside(path)
@@ -153,7 +153,7 @@ class Durable:
         Raises:
             StorageError: it cannot be made, or something else has its name.
         """
-        parent = os.path.dirname(path)
+        parent = _folder_of(path)
         try:
             if not os.path.isdir(path):
                 if not os.path.isdir(parent):
@@ -175,7 +175,7 @@ class Durable:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(path)
-            self._sync_folder(os.path.dirname(path))
+            self._sync_folder(_folder_of(path))
         except OSError as error:
             raise StorageError("remove", path, error) from error
 
@@ -191,7 +191,7 @@ class Durable:
                 self._sync(fd)
             finally:
                 os.close(fd)
-            self._sync_folder(os.path.dirname(path))
+            self._sync_folder(_folder_of(path))
         except OSError as error:
             raise StorageError("sync", path, error) from error
 
@@ -243,11 +243,15 @@ class Durable:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
 
+def _folder_of(path: str) -> str:
+    return os.path.dirname(path) or "."
+
+
 def _create_beside(path: str) -> tuple[int, str]:
     """A new temporary file in the directory of `path`, open for writing, and its name."""
-    folder, name = os.path.split(path)
+    name = os.path.basename(path).lstrip(".")
     while True:
-        temporary = os.path.join(folder, f".{name.lstrip('.')}.{secrets.token_hex(8)}{TEMPORARY}")
+        temporary = os.path.join(_folder_of(path), f".{name}.{secrets.token_hex(8)}{TEMPORARY}")
         with suppress(FileExistsError):
             return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666), temporary
 

@@ -156,8 +156,8 @@ class Healer:
         base = meta or SessionMeta(self.layout.session_id, created_at=self.clock(), pending_tokens=tokens_in(live))
         commits = sum([archive.state == "ready" for archive in archives])
         right = base.counting(live, archived=len(claimed), commits=commits, last_seq=last_seq)
-        if right == meta:
-            return Snapshot(data, found.meta, live, meta, archives, claimed, right.next_seq - 1)
+        if meta is not None and meta.message_count == len(live):  # other counters are lower bounds, and can wait
+            return Snapshot(data, found.meta, live, right, archives, claimed, right.next_seq - 1)
         right = replace(right, updated_at=self.clock())
         meta_bytes = self._rewrite(self.layout.meta, right.render())
         return Snapshot(data, meta_bytes, live, right, archives, claimed, right.next_seq - 1)

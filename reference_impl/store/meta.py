@@ -24,7 +24,7 @@ class SessionMeta:
     `usage`: what the second phases counted, by archive number. `extra`: fields of other versions, kept as they are.
     """
 
-    session_id: str
+    session_id: str = ""
     version: int = VERSION
     created_at: str = ""
     updated_at: str = ""

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from reference_impl.durable import Durable
+from reference_impl.durable import Durable, StorageError
 from reference_impl.store.archive import Archive, Completion, Failure, as_json, completion, contents, load_archives, marker
 from reference_impl.store.errors import TransientError
 from reference_impl.store.layout import ABSTRACT, DONE, FAILED, META, OVERVIEW, Layout
@@ -50,6 +50,8 @@ class PhaseTwo:
         try:
             start = self._summarise(archive, held)
             self._count(archive, held)
+        except StorageError:
+            raise
         except Exception as error:  # a worker may raise anything, and none of it may leave the archive unmarked
             return self._fail(archive, repr(error), retryable=isinstance(error, _PASSING))
         self._finish(archive, held, start)

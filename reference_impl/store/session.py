@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from os import PathLike, fspath
+from os import PathLike
+from os.path import abspath
 
 from reference_impl.durable import Durable, StorageError, TornAppendError
 from reference_impl.store import context as views
@@ -55,7 +56,7 @@ class Session:
         clock: Callable[[], str] = now,
         ids: Callable[[], str] = new_id,
     ) -> None:
-        self.layout = Layout(fspath(path))
+        self.layout = Layout(abspath(path))
         self.disk, self.workers, self.clock, self.ids = disk, workers, clock, ids
         self.last_report = HealReport()
         self._now = Snapshot()
@@ -254,8 +255,15 @@ class Session:
             self._restore()  # so that no id is archived twice, whatever happened since
             receipt = PhaseOne(self.disk, self.layout, self.clock, self._now, keep_recent_count).run()
             if receipt.status == "accepted":
-                self._restore()
+                self._follow(receipt)
             return receipt
+
+    def _follow(self, receipt: CommitReceipt) -> None:
+        """See what a commit made of the session. The commit stands, whatever happens here."""
+        try:
+            self._restore()
+        except StorageError:  # `live` None is never what is on disk, so that the next operation loads anew
+            self._now = replace(self._now, live=None, messages=self._now.messages[receipt.archived :])
 
     def pending_archives(self) -> tuple[int, ...]:
         """The archives whose second phase is due. The archives are the queue: no entry can be lost."""

@@ -231,6 +231,8 @@ def test_what_escapes_the_recorder_is_named():
         ({"disk": "floppy"}, UsageError, "floppy"),
         ({"isolation": "none"}, UsageError, "none"),
         ({"clock": "frozen"}, UnsupportedError, "clock='frozen'"),
+        ({"disk": "fake"}, UnsupportedError, "disk='fake'"),
+        ({"isolation": "process"}, UnsupportedError, "check and sweep take isolation='process'"),
         ({"provider": object()}, UnsupportedError, "provider="),
     ],
 )
