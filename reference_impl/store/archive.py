@@ -178,13 +178,22 @@ def _object(data: bytes | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _shapes(kind: type[Any]) -> dict[str, type]:
+    """The type of each field of a record, as far as it has one name."""
+    named: dict[Any, type] = {"int": int, "bool": bool, "str": str, "tuple[str, ...]": tuple}
+    return {item.name: named.get(item.type, object) for item in fields(kind)}
+
+
+_SHAPES: dict[type[Any], dict[str, type]] = {kind: _shapes(kind) for kind in (Phase1, Failure, Completion)}
+
+
 def _parse(kind: type[_T], value: Any) -> _T | None:
     """A record from its JSON form, lists as tuples; None if a field is missing or has another shape."""
     if not isinstance(value, dict):
         return None
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
-    given = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in known}
-    if any(name.endswith("_ids") and not isinstance(item, tuple) for name, item in given.items()):
+    shapes = _SHAPES[kind]
+    given = {name: tuple(item) if isinstance(item, list) else item for name, item in value.items() if name in shapes}
+    if not all(isinstance(item, shapes[name]) for name, item in given.items()):
         return None
     try:
         return kind(**given)

@@ -155,6 +155,7 @@ class Healer:
             self._put_aside(META, found.meta)
         base = meta or SessionMeta(self.layout.session_id, created_at=self.clock(), pending_tokens=tokens_in(live))
         commits = sum([archive.state == "ready" for archive in archives])
+        base = base if base.session_id else replace(base, session_id=self.layout.session_id)
         right = base.counting(live, archived=len(claimed), commits=commits, last_seq=last_seq)
         if meta is not None and meta.message_count == len(live):  # other counters are lower bounds, and can wait
             return Snapshot(data, found.meta, live, right, archives, claimed, right.next_seq - 1)

@@ -47,7 +47,7 @@ class SessionMeta:
             meta = cls(**known, extra=value)
         except (ValueError, TypeError, AttributeError, RecursionError):
             return None
-        return meta if _well_typed(meta) else None
+        return meta if isinstance(value, dict) and _well_typed(meta) else None
 
     def render(self) -> bytes:
         """The content of the file."""
