@@ -1,6 +1,6 @@
 """Shows in seconds what the plugin says about a sound store, about a naive one, and how a finding is reproduced.
 
-Rule: nothing is staged; this is pytest on `demo/test_stores.py`, and the commands it prints are the ones it runs.
+Rule: nothing is staged; this is pytest on the tests in `demo`, and the commands it prints are the ones it runs.
 """
 
 from __future__ import annotations
@@ -56,11 +56,18 @@ def main() -> int:
             return 1
         print("3. The command that the report names reproduces it, without any search.")
         again, repeated = pytest("test_stores.py::test_naive_store", f"--durability-replay={found[1]}", where)
+        print("4. A lost clear, as it was reported: the archived messages of a store that trusts its live file are live again.")
+        before, lost = pytest("test_reference.py::test_before", "-q", where)
+        print("5. The reference store under the same faults: healed, and healing twice changes nothing.")
+        after, _ = pytest("test_reference.py::test_after", "-vv", where)
     same = bool(finding(report)) and set(finding(repeated)) <= set(finding(report))
     print(f"sound store: {'passed' if sound == 0 else 'FAILED'}")
     print(f"naive store: {'reported, as it should be' if naive == 1 else 'NOT REPORTED'}")
     print(f"replay: {'the same finding' if again == 1 and same else 'ANOTHER RESULT'}")
-    return 0 if (sound, naive, again, same) == (0, 1, 1, True) else 1
+    print(
+        f"lost clear: {'Resurrected' if 'Resurrected' in lost else 'NOT FOUND'}; reference store: {'passed' if after == 0 else 'FAILED'}"
+    )
+    return 0 if (sound, naive, again, same, before, after) == (0, 1, 1, True, 1, 0) and "Resurrected" in lost else 1
 
 
 if __name__ == "__main__":

@@ -43,9 +43,7 @@ class Nemesis:
                 struck = Fail(fault.error) if isinstance(fault, WriteError) else Short(fault.keep)
         return struck
 
-    def overlay(
-        self, history: History, published: frozenset[str] = frozenset()
-    ) -> tuple[Sequence[Op], dict[str, int | None]]:
+    def overlay(self, history: History, published: frozenset[str] = frozenset()) -> tuple[Sequence[Op], dict[str, int | None]]:
         """The operations as they really reached the disk, and which messages that excuses (see `Ledger.excusing`).
 
         `published`: roles of the files of a healthy session, of which alone a store can be asked to recover.

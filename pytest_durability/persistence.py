@@ -21,7 +21,7 @@ class Mount:
     `ack_loss`: what a crash may take of what was acknowledged: "never" (each write is sent before it returns),
     "until_close" (a change that was not closed yet) or "until_fsync" (whatever no fsync waited for). `fsync`: "put" (sends
     the file) or "no-op". `faults`: how many PUTs of one state may misbehave (get lost, or come again late). `late`: a PUT
-    that comes again is at most so many PUTs of its file old.
+    that comes again is at most so many PUTs of its file old; of a deleted file, at most so many objects were sent since.
 
     Raises:
         UsageError: a value that is not one of the valid ones.

@@ -60,7 +60,7 @@ class Reopener:
 
     def look(self, image: Image, key: str | None = None) -> Look:
         """What an open of `image` shows; remembered by content (`key`: the image's key, if known)."""
-        key = key or image.key()
+        key = (key or image.key()) + _shared(image)
         found = self._looks.get(key)
         if found is None:
             if len(self._looks) >= REMEMBERED:
@@ -138,6 +138,12 @@ class Reopener:
             again_failure=second.failure,
             regrown=changes(first.after, second.after, volatile, _sites(second.healing)) if second.after is not None else (),
         )
+
+
+def _shared(image: Image) -> str:
+    """Which names are one file: equal contents that differ in this number their files differently, so their logs differ."""
+    first: dict[int, int] = {}
+    return "".join([f"={at}:{same}" for at, file in enumerate(image.files) if (same := first.setdefault(file.ino, at)) != at])
 
 
 def present(image: Image, tokens: Iterable[str], published: frozenset[str]) -> frozenset[str]:

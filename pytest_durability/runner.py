@@ -151,16 +151,16 @@ class Runner:
     ) -> tuple[Judgement, int]:
         """The worst judgement of one observation over a range of crash points, and the first point where it holds.
 
-        `excused`: messages that may be missing, see `ledger`.
+        Of several that are wrong, the most specific. `excused`: messages that may be missing, see `ledger`.
         """
         worst, at = VALID, last
         ledger = self.ledger(case, excused)
         for point in ledger.judging_points(first, last):
             judgement = self._judge_once(image, seen, ledger.at(point), case)
-            if judgement.verdict is Verdict.INVALID:
-                return judgement, self._earliest(case, ledger, image, seen, judgement, first, point)
-            if judgement.verdict is Verdict.UNKNOWN:
+            if _severity(judgement) > _severity(worst):
                 worst, at = judgement, point
+        if worst.verdict is Verdict.INVALID:
+            at = self._earliest(case, ledger, image, seen, worst, first, at)
         return worst, at
 
     def _earliest(
@@ -201,6 +201,11 @@ def _recorded(
 ) -> tuple[Recording, Nemesis]:
     nemesis = Nemesis(schedule)
     return Play(factory, able, arena, gate=nemesis.gate).run(workload), nemesis
+
+
+def _severity(judgement: Judgement) -> tuple[int, int]:
+    """Worse verdicts first, then the more specific ones."""
+    return [Verdict.VALID, Verdict.UNKNOWN, Verdict.INVALID].index(judgement.verdict), -judgement.rank
 
 
 def _with_present(seen: Observation, tokens: frozenset[str]) -> Observation:

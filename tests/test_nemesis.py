@@ -112,11 +112,42 @@ def test_an_earlier_version_needs_no_excuse():
     """A whole save that is lost leaves the version before it, and what stood there is not excused."""
     history = History()
     for data in (b"zu1z", b"zu1z zu2z"):
-        history.add(Lane.DISK, "truncate" if len(history) else "create", "a", effect=Truncate(1, 0) if len(history) else Create(0, "a", 1))
+        history.add(
+            Lane.DISK, "truncate" if len(history) else "create", "a", effect=Truncate(1, 0) if len(history) else Create(0, "a", 1)
+        )
         history.add(Lane.DISK, "write", "a", size=len(data), effect=Write(1, 0, data))
         history.add(Lane.DISK, "close", "a", effect=Close(1))
     _, excused = Nemesis(Schedule((LostWrite("write:a:2"),))).overlay(history)
     assert excused == {"u2": None}
+
+
+def test_only_files_of_a_healthy_session_count_as_copies():
+    """A left-over temporary file saves nobody."""
+    history = recorded(b"zu1z")
+    history.add(Lane.DISK, "create", "a.tmp", effect=Create(0, "a.tmp", 2))
+    history.add(Lane.DISK, "write", "a.tmp", size=4, effect=Write(2, 0, b"zu1z"))
+    lost = Schedule((LostWrite("write:a:1", whole_save=False),))
+    assert Nemesis(lost).overlay(history)[1] == {}
+    assert Nemesis(lost).overlay(history, frozenset({"a"}))[1] == {"u1": None}
+
+
+def test_a_text_said_twice_needs_two_copies():
+    """If one of them is lost, neither of the two messages can be asked for."""
+    history = History()
+    for _ in range(2):
+        history.add(Lane.USER, "append", "u1")
+    for op in recorded(b"zu1z ", b"zu1z "):
+        history.add(Lane.DISK, op.kind, op.target, effect=op.effect)
+    assert Nemesis(Schedule((LostWrite("write:a:2", whole_save=False),))).overlay(history)[1] == {"u1": None}
+
+
+def test_a_store_that_packs_its_texts_is_given_the_benefit_of_the_doubt():
+    """Which messages a lost write took cannot be read there."""
+    history = History()
+    history.add(Lane.USER, "append", "u1")
+    for op in recorded(b"one", b"two"):
+        history.add(Lane.DISK, op.kind, op.target, effect=op.effect)
+    assert Nemesis(Schedule((LostWrite("write:a:2", whole_save=False),))).overlay(history)[1] == {"u1": None}
 
 
 def test_a_torn_write_keeps_a_prefix():

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_durability.adapter import Promise
 from pytest_durability.errors import UsageError
-from pytest_durability.persistence import DEFAULT, LOCAL_POWER, MODELS, POSIX, PROCESS_KILL, fatal, model, resolve
+from pytest_durability.persistence import DEFAULT, LOCAL_POWER, MODELS, NETPUT, POSIX, PROCESS_KILL, Mount, fatal, model, resolve
 
 
 def test_strength_orders_the_models():
@@ -59,11 +59,29 @@ def test_no_model_at_all_is_refused(names):
         (Promise("power-loss", filesystems=("ext4-delalloc",)), None, {"process-kill", "ext4-delalloc"}),
         (Promise("power-loss", filesystems=("strict",)), ["posix"], {"process-kill", "strict", "posix"}),
         (Promise(filesystems=("posix",)), None, {"process-kill"}),
+        (Promise(lost_writes="consistent"), None, {"process-kill", "netput"}),
+        (Promise("power-loss", filesystems=("netput",)), None, {"process-kill", "netput"}),
+        (Promise(), ["netput"], {"process-kill", "netput"}),
     ],
 )
 def test_what_is_fatal_follows_from_the_promise(promise, named, expected):
     """A stronger promise makes more models fatal, and so does naming one."""
     assert fatal(promise, named) == expected
+
+
+def test_only_netput_is_a_mount():
+    """It is tried by default, and promised by nobody who does not name it or speak of lost writes."""
+    assert [found for found in MODELS.values() if found.mount is not None] == [NETPUT]
+    assert NETPUT.mount == Mount("until_close", "put", faults=1)
+    assert DEFAULT[-1] == "netput"
+    assert "netput" not in LOCAL_POWER
+
+
+@pytest.mark.parametrize("wrong", [{"ack_loss": "often"}, {"fsync": True}, {"faults": -1}, {"late": -1}])
+def test_a_mount_that_cannot_be_is_refused(wrong):
+    """With the value and the ones that are valid."""
+    with pytest.raises(UsageError, match=str(next(iter(wrong.values())))):
+        Mount(**wrong)
 
 
 def test_a_promise_on_an_unknown_file_system_is_refused():

@@ -48,11 +48,12 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """VALID, or INVALID with the anomaly, or UNKNOWN with the reason."""
+    """VALID, or INVALID with the anomaly, or UNKNOWN with the reason; `rank`: 0 for the most specific checker, then 1, 2 ..."""
 
     verdict: Verdict
     anomaly: Anomaly | None = None
     reason: str = ""
+    rank: int = 0
 
 
 VALID = Judgement(Verdict.VALID)
@@ -61,12 +62,12 @@ VALID = Judgement(Verdict.VALID)
 def judge(seen: Observation, due: Expectation, checkers: tuple[tuple[str, Checker], ...] = CHECKERS) -> Judgement:
     """Ask every checker in order; the first anomaly is the verdict."""
     unknown = ""
-    for name, check in checkers:
+    for rank, (name, check) in enumerate(checkers):
         try:
             anomaly = check(seen, due)
         except Exception as error:  # noqa: BLE001  a crashed checker must become UNKNOWN, whatever it raised
             unknown = unknown or f"checker {name} crashed: {type(error).__name__}: {error}"
             continue
         if anomaly is not None:
-            return Judgement(Verdict.INVALID, anomaly)
+            return Judgement(Verdict.INVALID, anomaly, rank=rank)
     return Judgement(Verdict.UNKNOWN, reason=unknown) if unknown else VALID

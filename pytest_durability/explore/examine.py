@@ -16,6 +16,7 @@ from pytest_durability.persistence import PersistenceModel
 from pytest_durability.persistence import model as model_named
 from pytest_durability.runner import Case, Runner
 from pytest_durability.verdict import Anomaly, Verdict
+from pytest_durability.world.disk import states
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.states import Log, State, build, find, walk
 
@@ -29,6 +30,11 @@ DEEPER = 4_000
 """How many crash states of healing are tried per model at depth 2; there one chain may be behind."""
 EXPLAINED = 100
 """How many failing states of one kind are looked at closely under one model, to tell distinct bugs apart."""
+
+
+def bounds(name: str) -> tuple[int, int]:
+    """How many chains of a model's states may be behind, and by how many versions; on a mount, how many of its PUTs."""
+    return states.bounds(model_named(name), LAGGING, VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Examiner:
         self._logs: dict[str, Log] = {}
         self._observed: dict[int, Observation] = {}
         self._live: Tally | None = None
+        self._times = case.times
 
     def canary(self) -> None:
         """See `Runner.canary`."""
@@ -150,9 +157,9 @@ class Examiner:
 
     def excused(self, cut: State, inner: State | None = None) -> frozenset[str]:
         """The messages that nobody can ask for in this state, nor after a crash (`inner`) during its healing."""
-        published, times = self.case.calibration.published, self.case.times
-        taken = cut.taken(published, times)
-        return taken if inner is None else taken | inner.taken(published, times)
+        published = self.case.calibration.published
+        taken = cut.taken(published, self._times)
+        return taken if inner is None else taken | inner.taken(published, self._times)
 
     def inner_cut(self, image: Image, name: str, first: int, lag: tuple[str, ...]) -> State:
         """A crash state of the healing that opening `image` does."""
@@ -281,9 +288,7 @@ class _Walk:
         if second is not None:
             return anomaly.identity in self._once
         self._once.add(anomaly.identity)
-        lag = outer.lag
-        less = [(), *((one,) for one in lag)] if len(lag) > 1 else [()] if lag else []
-        return any(self._fails_too(anomaly, outer.first, few, point) for few in less)
+        return any(self._fails_too(anomaly, outer.first, few, point) for few in outer.less)
 
     def _fails_too(self, anomaly: Anomaly, first: int, lag: tuple[str, ...], point: int) -> bool:
         try:

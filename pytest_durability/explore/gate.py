@@ -18,7 +18,7 @@ from hypothesis.errors import Flaky
 from pytest_durability.errors import CaseError, InconclusiveError, UsageError
 from pytest_durability.explore import case as cases
 from pytest_durability.explore.drawn import Drawn, drawn_cases
-from pytest_durability.explore.examine import LAGGING, VERSIONS, Examiner, Tally
+from pytest_durability.explore.examine import Examiner, Tally, bounds
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
 from pytest_durability.explore.replay import replay
@@ -258,6 +258,7 @@ class _Search:
         )
 
     def _model_report(self, tally: Tally, found: list[Anomaly]) -> ModelReport:
+        lagging, versions = bounds(tally.model)
         return ModelReport(
             model=tally.model,
             crash_points=tally.points,
@@ -265,8 +266,8 @@ class _Search:
             states=tally.states,
             judged=tally.opened,
             repeats=tally.repeats,
-            lagging=LAGGING,
-            versions=VERSIONS,
+            lagging=lagging,
+            versions=versions,
             limit=self.limit,
             cut_short=tally.cut_short,
             findings=sum(1 for anomaly in found if anomaly.result is not None and anomaly.result.model == tally.model),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_durability.errors import InconclusiveError, UsageError
-from pytest_durability.explore.examine import LAGGING, LIMIT, VERSIONS, Examiner, Tally
+from pytest_durability.explore.examine import LIMIT, Examiner, Tally, bounds
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
 from pytest_durability.explore.settings import Context
@@ -159,6 +159,7 @@ def _report(
 
 
 def _model_report(model: PersistenceModel, tally: Tally, found: list[Anomaly]) -> ModelReport:
+    lagging, versions = bounds(model.name)
     return ModelReport(
         model=model.name,
         crash_points=tally.points,
@@ -166,8 +167,8 @@ def _model_report(model: PersistenceModel, tally: Tally, found: list[Anomaly]) -
         states=tally.states,
         judged=tally.opened,
         repeats=tally.repeats,
-        lagging=LAGGING,
-        versions=VERSIONS,
+        lagging=lagging,
+        versions=versions,
         limit=LIMIT,
         cut_short=tally.cut_short,
         findings=sum(1 for anomaly in found if anomaly.result is not None and anomaly.result.model == model.name),

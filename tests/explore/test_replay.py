@@ -11,7 +11,7 @@ from pytest_durability.explore.case import Case, load
 from pytest_durability.explore.replay import replay
 from pytest_durability.explore.settings import Context
 from pytest_durability.explore.sweep import sweep
-from pytest_durability.verdict import Anomaly, DamageSpread, Duplicate, LostAcknowledged, Unloadable, Verdict
+from pytest_durability.verdict import Anomaly, DamageSpread, Duplicate, LostAcknowledged, Resurrected, Unloadable, Verdict
 from tests.planted import stores
 
 
@@ -45,6 +45,18 @@ def test_every_finding_of_a_sweep_replays(store, context):
         assert str(again.value.result.schedule) == str(anomaly.result.schedule)
         assert again.value.result.case_id == case.id
         assert again.value.result.observed == anomaly.result.observed
+
+
+@pytest.mark.parametrize("store", [stores.TrustsLive, stores.LosesOrder, stores.JournalTwice, stores.ClearsFirst])
+def test_every_finding_on_a_mount_replays(store, context):
+    """Also those of lost and late PUTs, which have names of their own."""
+    found = anomalies(store, context, models=["netput"])
+    assert any("-put(" in str(anomaly.result.schedule) for anomaly in found)
+    for anomaly in found:
+        with pytest.raises(type(anomaly)) as again:
+            replay(anomaly.result.case_id, adapter=stores.adapter(store), context=context)
+        assert str(again.value) == str(anomaly)
+        assert again.value.result.losses == anomaly.result.losses
 
 
 def test_a_repaired_store_passes_its_case(context):
@@ -82,6 +94,23 @@ def test_a_lost_write_excuses_only_what_it_took(context):
     """The message whose only copy was dropped may be missing, the others may not; the sound store passes."""
     schedule = "LostWrite(at='write:session/live.jsonl:2'); Crash(after='ack:u#:3')"
     assert staged(stores.Sound, schedule, context).verdict is Verdict.VALID
+
+
+CLEAR = f"{WORKLOAD}\nCommit(keep=1)"
+
+
+def test_a_lost_clear_can_be_staged_as_a_lost_write(context):
+    """The save that empties the live file was acknowledged and never stored; the sound store heals it, the other believes it."""
+    schedule = "LostWrite(at='write:session/live.tmp:1'); Crash(after='ack:commit:1')"
+    assert staged(stores.Sound, schedule, context, workload=CLEAR).verdict is Verdict.VALID
+    with pytest.raises(Resurrected):
+        staged(stores.TrustsLive, schedule, context, workload=CLEAR)
+
+
+def test_a_lost_archive_excuses_what_was_moved_into_it(context):
+    """No copy of the archived messages is left, which nobody can ask for; the retained one is asked for."""
+    schedule = "LostWrite(at='write:session/archive.tmp:1'); Crash(after='ack:commit:1')"
+    assert staged(stores.Sound, schedule, context, workload=CLEAR).verdict is Verdict.VALID
 
 
 def test_a_torn_write_is_read_back_torn(context):

@@ -165,6 +165,26 @@ def test_posix_has_every_state_of_the_other_models():
     assert states["process-kill"] == states["strict"]
 
 
+def test_a_mount_that_puts_whole_files():
+    """Nothing of a file before its close, a rename in two steps, and one PUT that was lost or came late."""
+    with open_world() as world:
+        path = world.root / "s.json"
+        save(path, [1])
+        save(path, [1, 2])
+        file = open(world.root / "log", "w")
+        file.write("one\n")
+        file.flush()
+        states = list(world.disk.crash_states("netput"))
+        assert all("log" not in state.files for state in states)
+        assert any(set(state.files) == {"s.json", "s.tmp"} for state in states)
+        whys = {loss.why for state in states for loss in state.losses}
+        assert any("may lose one PUT" in why for why in whys)
+        assert any("once more, after a later one" in why for why in whys)
+        world.disk.crash("netput", lose="s.json")
+        assert path.read_text() == "[1]"
+        file.close()
+
+
 def test_a_lost_save_leaves_the_version_before_it():
     """The store reads back what it wrote; after the crash the file has its previous content, temporary file and all."""
     with open_world() as world:

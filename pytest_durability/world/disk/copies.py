@@ -66,7 +66,9 @@ def excused(
         lost = {token for token, number in now.items() if differ and taken(number, left[token], times[token])}
         missing.update(dict.fromkeys(lost))
         if acknowledged:
-            missing.update({token: op.seq for token, since in missing.items() if since is None and left[token] and token not in lost})
+            missing.update(
+                {token: op.seq for token, since in missing.items() if since is None and left[token] and token not in lost}
+            )
     if differ:
         missing.update(dict.fromkeys(times.keys() - seen))
     return missing

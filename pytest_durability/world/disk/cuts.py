@@ -42,6 +42,12 @@ class Cut:
         """The chains that are behind, as text that `find` reads: `size(a.jsonl)<-1` is one version behind at `first`."""
         return tuple(f"{label(self.chains, chain, self.first)}<-{chain.at(self.first) - at}" for chain, at in self.picks)
 
+    @property
+    def less(self) -> list[tuple[str, ...]]:
+        """The lags of states in which less is behind, of which one may do for the same story."""
+        lag = self.lag
+        return [(), *((one,) for one in lag)] if len(lag) > 1 else [()] if lag else []
+
     def image(self) -> Image:
         """The files, directories and links of this state."""
         choice = _choice(self.chains, self.first, self.picks)

@@ -74,6 +74,19 @@ class PutCut:
         behind = (whole or 0) - self.moment
         return (*((f"sent<-{behind}",) if behind else ()), *map(str, self.picks))
 
+    @property
+    def less(self) -> list[tuple[str, ...]]:
+        """The lags of states with less gone wrong, of which one may do for the same story: nothing, a part, not so far back."""
+        lag = self.lag
+        found: list[tuple[str, ...]] = [()] if lag else []
+        found += [(one,) for one in lag if len(lag) > 1]
+        if len(self.rolled) == 1:
+            [own] = self.rolled
+            nearer = rollbacks(self.objects, own.path, self.moment, None)[0]
+            before = tuple(text for text in lag if text.startswith("sent<-"))
+            found += [(*before, *map(str, one.faults)) for one in nearer if one.index > own.index]
+        return found
+
     def image(self) -> Image:
         """The files, directories and links of this state."""
         rolled = {one.path: one.index for one in self.rolled}
@@ -201,7 +214,8 @@ class PutWalk(Iterator[PutCut]):
         for size in range(1, count + 1):
             for group in itertools.combinations(offers, size):
                 for rolled in itertools.product(*group):
-                    if sum(len(one.faults) for one in rolled) == count and revived == any(self._revives(one, moment) for one in rolled):
+                    revives = any(self._revives(one, moment) for one in rolled)
+                    if sum(len(one.faults) for one in rolled) == count and revives == revived:
                         yield rolled
 
     def _revives(self, one: Rollback, moment: int) -> bool:
@@ -219,6 +233,8 @@ def rollbacks(objects: Objects, path: str, moment: int, versions: int | None) ->
     folder = path.rpartition("/")[0]
     if now.kind == "dir" or not objects.holds(folder, "dir", moment):
         return [], False
+    if now.kind == "absent" and moment - now.moment > most:
+        return [], False  # else each temporary file would come back at every later moment, for the store to delete again
     found: list[Rollback] = []
     looks, late, in_a_row = {now.key}, 0, True
     lost: tuple[Fault, ...] = ()
@@ -226,9 +242,7 @@ def rollbacks(objects: Objects, path: str, moment: int, versions: int | None) ->
         after, version = held[index + 1], held[index]
         in_a_row = in_a_row and bool(after.nth)
         lost = (*lost, Fault("lost", path, after.nth)) if in_a_row else ()
-        if version.kind == "dir":
-            break
-        if version.key in looks:
+        if version.kind == "dir" or version.key in looks:
             continue
         if in_a_row and (len(lost) == 1 or not version.nth):
             found.append(Rollback(path, lost, index, now.key ^ version.key))

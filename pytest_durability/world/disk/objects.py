@@ -115,7 +115,9 @@ class Objects:
         client = _Client(objects, initial)
         for op in log:
             if op.seq <= objects.last:
-                raise RecorderError(f"op {op.seq} comes after op {objects.last}", why="op numbers are the time axis of crash states")
+                raise RecorderError(
+                    f"op {op.seq} comes after op {objects.last}", why="op numbers are the time axis of crash states"
+                )
             objects.last = op.seq
             client.see(op)
         objects._open = client.unsent()

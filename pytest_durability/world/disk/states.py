@@ -29,9 +29,7 @@ def build(initial: Image, ops: Iterable[Op], model: PersistenceModel) -> Log:
     return Chains.build(initial, ops, model)
 
 
-def walk(
-    log: Log, *, lagging: int | None = 2, versions: int | None = 4, limit: int | None = None
-) -> cuts.Walk | netput.PutWalk:
+def walk(log: Log, *, lagging: int | None = 2, versions: int | None = 4, limit: int | None = None) -> cuts.Walk | netput.PutWalk:
     """Iterate over the crash states; see `cuts.walk`. On a mount, `lagging` counts the PUTs that misbehave."""
     if isinstance(log, Objects):
         return netput.PutWalk(log, lagging, versions, limit)

@@ -21,6 +21,9 @@ from pytest_durability.world.disk.cuts import find, walk
 from pytest_durability.world.disk.image import EMPTY, File, Image, number
 from pytest_durability.world.disk.tree import Tree
 
+LOCAL = [model for model in MODELS.values() if model.mount is None]
+"""The models of local file systems; what stores whole objects is walked by other code and has tests of its own."""
+
 PAGE = 4096
 INITIAL = (
     EMPTY,
@@ -430,7 +433,7 @@ thorough = settings(max_examples=150, deadline=None, suppress_health_check=list(
 quick = settings(thorough, max_examples=40)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", LOCAL, ids=str)
 @thorough
 @given(log=logs(9))
 def test_the_walk_finds_exactly_what_the_definition_allows(model, log):
@@ -439,7 +442,7 @@ def test_the_walk_finds_exactly_what_the_definition_allows(model, log):
     assert walked(Chains.build(image, ops, model)) == Definition(image, ops, model).states()
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", LOCAL, ids=str)
 @quick
 @given(log=logs(9))
 def test_no_cut_comes_twice(model, log):
@@ -449,7 +452,7 @@ def test_no_cut_comes_twice(model, log):
     assert len({(cut.first, frozenset(cut.picks)) for cut in cuts}) == len(cuts)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", LOCAL, ids=str)
 @quick
 @given(log=logs(9))
 def test_content_tells_images_apart(model, log):
@@ -459,7 +462,7 @@ def test_content_tells_images_apart(model, log):
     assert len(pairs) == len({content for content, _key in pairs}) == len({key for _content, key in pairs})
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", LOCAL, ids=str)
 @quick
 @given(log=logs(9))
 def test_a_cut_is_found_again_by_its_names(model, log):
@@ -472,7 +475,7 @@ def test_a_cut_is_found_again_by_its_names(model, log):
         assert found.image() == cut.image()
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", LOCAL, ids=str)
 @quick
 @given(log=logs(9))
 def test_bounds_only_leave_out(model, log):
@@ -517,7 +520,7 @@ def test_a_killed_process_leaves_what_it_wrote(log):
     assert found == expected
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+@pytest.mark.parametrize("model", LOCAL, ids=str)
 @quick
 @given(log=logs(9))
 def test_losses_are_told_exactly_where_something_is_lost(model, log):

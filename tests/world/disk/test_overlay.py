@@ -98,7 +98,7 @@ def test_a_dropped_write_is_lost_although_it_was_synced():
     ops = log(Write(1, 3, b"er"), Sync(1))
     stored = drop(ops, {1})
     assert [(op.seq, op.kind) for op in stored] == [(1, "write"), (2, "sync")]
-    for model in MODELS.values():
+    for model in [model for model in MODELS.values() if model.mount is None]:
         assert {cut.image().data()["s.json"] for cut in walk(Chains.build(OLD, stored, model))} == {b"old"}
 
 
