@@ -126,8 +126,9 @@ def test_only_files_of_a_healthy_session_count_as_copies():
     history = recorded(b"zu1z")
     history.add(Lane.DISK, "create", "a.tmp", effect=Create(0, "a.tmp", 2))
     history.add(Lane.DISK, "write", "a.tmp", size=4, effect=Write(2, 0, b"zu1z"))
+    acknowledged = history.add(Lane.USER, "ack", "u1", call=1)
     lost = Schedule((LostWrite("write:a:1", whole_save=False),))
-    assert Nemesis(lost).overlay(history)[1] == {}
+    assert Nemesis(lost).overlay(history)[1] == {"u1": acknowledged.seq}
     assert Nemesis(lost).overlay(history, frozenset({"a"}))[1] == {"u1": None}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,17 @@ from pytest_durability import Append, Commit, Message, Promise, Reload
 from pytest_durability.errors import AdapterError, InconclusiveError, RecorderError, UsageError
 from pytest_durability.explore.settings import Context
 from pytest_durability.explore.sweep import sweep
-from pytest_durability.verdict import Anomaly, Duplicate, LostAcknowledged, Unloadable, Verdict
+from pytest_durability.verdict import (
+    Anomaly,
+    DamageSpread,
+    Duplicate,
+    LostAcknowledged,
+    Reordered,
+    Resurrected,
+    SilentEmpty,
+    Unloadable,
+    Verdict,
+)
 from tests.planted import stores
 
 
@@ -51,7 +63,7 @@ def test_a_sound_store_passes_every_model(context):
     report = sweep(stores.adapter(stores.Sound), context=context)
     assert report.verdict is Verdict.VALID
     assert report.portability == ()
-    assert [model.model for model in report.models] == ["process-kill", "strict", "ext4-delalloc", "posix"]
+    assert [model.model for model in report.models] == ["process-kill", "strict", "ext4-delalloc", "posix", "netput"]
     assert all(model.states > 20 for model in report.models)
     assert report.models[0].deeper > 0
 
@@ -64,6 +76,103 @@ def test_what_is_fatal_follows_from_the_promise(context):
     assert {found.result.model for found in report.portability} <= {"ext4-delalloc", "posix"}
     with pytest.raises(LostAcknowledged):
         sweep(adapter, models=["ext4-delalloc"], context=context)
+
+
+def consistent(store, **promise):
+    """An adapter that promises to stay consistent when a write is lost that the system acknowledged."""
+    return type(store.__name__, (stores.adapter(store),), {"promise": Promise("power-loss", lost_writes="consistent", **promise)})
+
+
+LOST_CLEAR = [Append("user", "zu1z one"), Append("assistant", "za1z two"), Commit(1), Append("user", "zu2z three")]
+
+
+def test_a_lost_clear_is_found_without_being_told(context):
+    """The clear was acknowledged and never stored, later writes were: archived messages are live again."""
+    with pytest.raises(ExceptionGroup) as found:
+        sweep(consistent(stores.TrustsLive), LOST_CLEAR, models=["netput"], context=context)
+    [anomaly] = found.value.subgroup(Resurrected).exceptions
+    assert str(anomaly.result.schedule).count("lost-put(session/live.jsonl)") == 1
+    [loss] = anomaly.result.losses
+    assert loss.what.startswith("PUT session/live.jsonl")
+    assert "os.replace(temporary, self.live)" in line_of(loss.site)
+    assert "may lose one PUT that it acknowledged" in str(anomaly)
+
+
+def line_of(site):
+    """The source line of the stores that a site names."""
+    path, _, number = site.rpartition(":")
+    assert path.endswith("planted/stores.py")
+    return Path(stores.__file__).read_text().splitlines()[int(number) - 1]
+
+
+def test_a_sound_store_keeps_everything_but_what_no_copy_survives_of(context):
+    """A message whose only PUT was lost may be missing; nothing else goes wrong, in the healing neither."""
+    report = sweep(consistent(stores.Sound), models=["netput"], context=context)
+    assert report.verdict is Verdict.VALID
+    [model] = report.models
+    assert (model.lagging, model.versions, model.cut_short) == (1, 4, False)
+    assert model.deeper > 100
+
+
+class ForgetsIndex(Notes):
+    """Keeps the number of its lines in a second file and shows no more lines than that."""
+
+    def append(self, store, message):
+        Notes.append(self, store, message)
+        count = len(store.read_text().split("\n")) - 1
+        with open(store.with_name("count"), "w") as file:
+            file.write(str(count))
+
+    def transcript(self, store):
+        path = store.with_name("count")
+        return Notes.transcript(self, store)[: int(path.read_text() or 0) if path.exists() else 0]
+
+
+def test_a_message_that_is_still_stored_is_not_excused(context):
+    """What was lost is a counter; the messages are there, and leaving them out is a finding."""
+    with pytest.raises((DamageSpread, SilentEmpty, ExceptionGroup)) as found:
+        sweep(ForgetsIndex, [Append("user", "one"), Append("user", "two")], models=["netput"], context=context)
+    group = found.value.exceptions if isinstance(found.value, ExceptionGroup) else [found.value]
+    assert any("lost-put(count)" in str(error.result.schedule) for error in group)
+
+
+class NeverCloses(Notes):
+    """Flushes and syncs nothing: its file stays open."""
+
+    def append(self, store, message):
+        self.file = getattr(self, "file", None) or open(store, "a")
+        self.file.write(json.dumps([message.role, message.text]) + "\n")
+        self.file.flush()
+
+
+def test_what_was_never_closed_is_lost_and_not_excused(context):
+    """That is what such a mount does every day, and no fault of one PUT."""
+    with pytest.raises(LostAcknowledged, match="stores nothing of a change before the file is closed"):
+        sweep(NeverCloses, [Append("user", "one")], models=["netput"], context=context)
+
+
+class Packed(Notes):
+    """Stores its texts in a form in which no mark can be read."""
+
+    def append(self, store, message):
+        Notes.append(self, store, Message(message.role, base64.b64encode(message.text.encode()).decode()))
+
+    def transcript(self, store):
+        return [Message(m.role, base64.b64decode(m.text).decode()) for m in Notes.transcript(self, store)]
+
+
+def test_a_store_that_packs_its_texts_is_given_the_benefit_of_the_doubt(context):
+    """Which messages a lost PUT took cannot be read there, so none of them is asked for."""
+    assert sweep(Packed, [Append("user", "one"), Append("user", "two")], models=["netput"], context=context).states == 3
+
+
+def test_lost_writes_are_fatal_if_they_are_promised(context):
+    """Otherwise the same finding is told as portability."""
+    report = sweep(stores.adapter(stores.LosesOrder, acknowledged="clean-exit"), context=context)
+    assert "netput" in {found.result.model for found in report.portability}
+    modest = type("Modest", (stores.adapter(stores.LosesOrder),), {"promise": Promise("clean-exit", lost_writes="consistent")})
+    with pytest.raises((Reordered, ExceptionGroup)):
+        sweep(modest, context=context)
 
 
 def test_a_promise_can_name_its_file_systems(context):

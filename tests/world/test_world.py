@@ -180,7 +180,7 @@ def test_a_mount_that_puts_whole_files():
         whys = {loss.why for state in states for loss in state.losses}
         assert any("may lose one PUT" in why for why in whys)
         assert any("once more, after a later one" in why for why in whys)
-        world.disk.crash("netput", lose="s.json")
+        world.disk.crash("netput", lose=["s.json", "log"])
         assert path.read_text() == "[1]"
         file.close()
 

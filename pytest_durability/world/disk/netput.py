@@ -242,6 +242,9 @@ def rollbacks(objects: Objects, path: str, moment: int, versions: int | None) ->
         after, version = held[index + 1], held[index]
         in_a_row = in_a_row and bool(after.nth)
         lost = (*lost, Fault("lost", path, after.nth)) if in_a_row else ()
+        in_a_row = in_a_row and len(lost) <= objects.mount.faults
+        if late >= most and not in_a_row:
+            break
         if version.kind == "dir" or version.key in looks:
             continue
         if in_a_row and (len(lost) == 1 or not version.nth):
