@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.evidence import crash_fault, explain
-from pytest_durability.faults import Schedule
+from pytest_durability.faults import LostWrite, Schedule
 from pytest_durability.observation import Observation
 from pytest_durability.persistence import PersistenceModel
 from pytest_durability.persistence import model as model_named
@@ -222,7 +222,7 @@ class _Walk:
         """Judge every cut; then those that heal, once more with a crash during the healing."""
         log = self.examiner.log(self.model.name)
         self.tally.points = len(self.case.ops)
-        walked = walk(log, lagging=LAGGING, versions=VERSIONS, limit=self.examiner.limit)
+        walked = walk(log, lagging=self._behind(LAGGING), versions=VERSIONS, limit=self.examiner.limit)
         healed: list[State] = []
         for cut in walked:
             self.tally.cuts += 1
@@ -243,6 +243,13 @@ class _Walk:
             self._deeper(cut)
         return self.tally
 
+    def _behind(self, asked: int, already: int = 0) -> int:
+        """How many chains may be behind; of the writes of a mount that misbehave, those of the schedule and before count too."""
+        if self.model.mount is None:
+            return asked
+        lost = sum(isinstance(fault, LostWrite) for fault in self.case.schedule)
+        return max(0, min(asked, self.model.mount.faults - already - lost))
+
     def _open(self, cut: State) -> Observation | None:
         if not self.examiner.mine(cut):
             return None
@@ -253,10 +260,9 @@ class _Walk:
         return seen
 
     def _deeper(self, outer: State) -> None:
-        """Crash the healing of one state, everywhere, with one chain behind (on a mount: if all its PUTs behaved so far)."""
+        """Crash the healing of one state, everywhere, with one chain behind."""
         log = self.examiner.healing_log(outer.image(), self.model)
-        lagging = 0 if self.model.mount is not None and outer.picks else 1
-        for inner in walk(log, lagging=lagging, versions=1, limit=DEEPER):
+        for inner in walk(log, lagging=self._behind(1, len(outer.picks)), versions=1, limit=DEEPER):
             if self.tally.deeper >= DEEPER:
                 self.tally.cut_short = True
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_durability import Message
+from pytest_durability import Message, Promise
 from pytest_durability.errors import AdapterError, UsageError
 from pytest_durability.explore.gate import check
 from pytest_durability.explore.settings import Context
@@ -162,6 +162,16 @@ def test_a_store_that_writes_nothing_is_vacuous(context, tmp_path):
 
     with pytest.raises((VacuousRun, LostAcknowledged)):
         check(Outside, max_examples=3, seed=1, context=context)
+
+
+def test_a_write_is_lost_once(context):
+    """A drawn lost write and a lost PUT are two lies, which no store has to survive; what a mount may do is one of them."""
+
+    class Consistent(stores.adapter(stores.Sound)):
+        promise = Promise("power-loss", lost_writes="consistent")
+
+    report = check(Consistent, faults=["LostWrite"], models=["netput"], seed=2, max_examples=60, context=context)
+    assert report.verdict is Verdict.VALID
 
 
 def test_a_store_that_is_not_deterministic_is_told(context):
