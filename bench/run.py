@@ -52,13 +52,13 @@ def _used() -> float:
 
 
 def growth() -> None:
-    """How states and time grow with the number of appends."""
+    """How states and time grow with the number of appends, within 2,000 cuts a model."""
     print("growth: appends  synced  model           cuts  states  opened    CPU s  states/s")
     for adapter, synced in ((LogAdapter, "yes"), (LazyLogAdapter, "no")):
         for count in (10, 100, 1000):
             with Arena() as arena:
                 runner = Runner(adapter, arena)
-                examiner = Examiner(runner, runner.prepare(appends(count)))
+                examiner = Examiner(runner, runner.prepare(appends(count)), limit=2_000)
                 for model in MODELS:
                     seconds, tally = cpu(functools.partial(examiner.examine, model))
                     rate = tally.opened / seconds if seconds else 0
