@@ -15,7 +15,7 @@ from pytest_durability.observation import Observation
 from pytest_durability.persistence import PersistenceModel
 from pytest_durability.persistence import model as model_named
 from pytest_durability.runner import Case, Runner
-from pytest_durability.verdict import Anomaly, Verdict
+from pytest_durability.verdict import Anomaly, ModelReport, Verdict
 from pytest_durability.world.disk import states
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.states import Log, State, build, find, walk
@@ -64,6 +64,24 @@ class Tally:
     cut_short: bool = False
     suspects: list[Suspect] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
+
+    def report(self, found: Sequence[Anomaly], limit: int) -> ModelReport:
+        """The counts for people, with the bounds they hold within and how many of `found` belong to this model."""
+        lagging, versions = bounds(self.model)
+        return ModelReport(
+            model=self.model,
+            crash_points=self.points,
+            cuts=self.cuts,
+            states=self.states,
+            judged=self.opened,
+            repeats=self.repeats,
+            lagging=lagging,
+            versions=versions,
+            limit=limit,
+            cut_short=self.cut_short,
+            findings=sum(1 for anomaly in found if anomaly.result is not None and anomaly.result.model == self.model),
+            deeper=self.deeper,
+        )
 
 
 class Examiner:

@@ -18,7 +18,7 @@ from hypothesis.errors import Flaky
 from pytest_durability.errors import CaseError, InconclusiveError, UsageError
 from pytest_durability.explore import case as cases
 from pytest_durability.explore.drawn import Drawn, drawn_cases
-from pytest_durability.explore.examine import Examiner, Tally, bounds
+from pytest_durability.explore.examine import Examiner, Tally
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
 from pytest_durability.explore.replay import replay
@@ -27,7 +27,7 @@ from pytest_durability.faults import NAMES, Crash, LostWrite, Schedule, ShortWri
 from pytest_durability.history import Lane, Op
 from pytest_durability.persistence import PersistenceModel, fatal, resolve
 from pytest_durability.runner import Case, Runner, reraise
-from pytest_durability.verdict import Anomaly, ModelReport, SweepReport, VacuousRun
+from pytest_durability.verdict import Anomaly, SweepReport, VacuousRun
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.effects import Write
 
@@ -249,28 +249,12 @@ class _Search:
             adapter=self.runner.able.name,
             steps=self.examples,
             operations=self.operations,
-            models=tuple(self._model_report(tally, [*found, *others]) for tally in self.tallies.values()),
+            models=tuple(tally.report([*found, *others], self.limit) for tally in self.tallies.values()),
             anomalies=tuple(found),
             portability=tuple(others),
             unknown=tuple(sorted(self.unknown)),
             seconds=seconds,
             store_share=self.runner.reopener.seconds / seconds if seconds else 0.0,
-        )
-
-    def _model_report(self, tally: Tally, found: list[Anomaly]) -> ModelReport:
-        lagging, versions = bounds(tally.model)
-        return ModelReport(
-            model=tally.model,
-            crash_points=tally.points,
-            cuts=tally.cuts,
-            states=tally.states,
-            judged=tally.opened,
-            repeats=tally.repeats,
-            lagging=lagging,
-            versions=versions,
-            limit=self.limit,
-            cut_short=tally.cut_short,
-            findings=sum(1 for anomaly in found if anomaly.result is not None and anomaly.result.model == tally.model),
         )
 
 

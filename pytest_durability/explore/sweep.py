@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_durability.errors import InconclusiveError, UsageError
-from pytest_durability.explore.examine import LIMIT, Examiner, Tally, bounds
+from pytest_durability.explore.examine import LIMIT, Examiner, Tally
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
 from pytest_durability.explore.settings import Context
 from pytest_durability.persistence import PersistenceModel, fatal, resolve
 from pytest_durability.runner import Runner, reraise
-from pytest_durability.verdict import Anomaly, ModelReport, SweepReport
+from pytest_durability.verdict import Anomaly, SweepReport
 from pytest_durability.workload import Workload
 from pytest_durability.world.arena import Arena
 
@@ -95,7 +95,7 @@ def _swept(
         tallies = _tallies(_Job(factory, steps, names, depth, seed, isolation, 0, 1), examiner, executor)
         deadly = fatal(runner.able.promise, names if fatal_names is not None else None)
         found = [examiner.rebuild(suspect, fatal=tally.model in deadly) for tally in tallies for suspect in tally.suspects]
-        return _report(examiner, models, tallies, _distinct(found), time.process_time() - start)
+        return _report(examiner, tallies, _distinct(found), time.process_time() - start)
 
 
 def _tallies(job: _Job, examiner: Examiner, executor: Executor | None) -> list[Tally]:
@@ -140,39 +140,19 @@ def _distinct(found: list[Anomaly]) -> list[Anomaly]:
     return list(kept.values())
 
 
-def _report(
-    examiner: Examiner, models: tuple[PersistenceModel, ...], tallies: list[Tally], found: list[Anomaly], seconds: float
-) -> SweepReport:
+def _report(examiner: Examiner, tallies: list[Tally], found: list[Anomaly], seconds: float) -> SweepReport:
     deadly = [anomaly for anomaly in found if anomaly.result is not None and anomaly.result.fatal]
     return SweepReport(
         adapter=examiner.runner.able.name,
         steps=len(examiner.case.workload),
         operations=len(examiner.case.history),
-        models=tuple(_model_report(model, tally, found) for model, tally in zip(models, tallies, strict=True)),
+        models=tuple(tally.report(found, LIMIT) for tally in tallies),
         anomalies=tuple(deadly),
         portability=tuple(anomaly for anomaly in found if anomaly not in deadly),
         unknown=tuple(sorted({reason for tally in tallies for reason in tally.unknown})),
         seconds=seconds,
         store_share=examiner.runner.reopener.seconds / seconds if seconds else 0.0,
         depth=examiner.depth,
-    )
-
-
-def _model_report(model: PersistenceModel, tally: Tally, found: list[Anomaly]) -> ModelReport:
-    lagging, versions = bounds(model.name)
-    return ModelReport(
-        model=model.name,
-        crash_points=tally.points,
-        cuts=tally.cuts,
-        states=tally.states,
-        judged=tally.opened,
-        repeats=tally.repeats,
-        lagging=lagging,
-        versions=versions,
-        limit=LIMIT,
-        cut_short=tally.cut_short,
-        findings=sum(1 for anomaly in found if anomaly.result is not None and anomaly.result.model == model.name),
-        deeper=tally.deeper,
     )
 
 
