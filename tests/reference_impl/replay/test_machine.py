@@ -1,0 +1,83 @@
+"""Hypothesis chooses turns, refusals, switches, compactions and restarts; the driver plays them and asks every invariant."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from tests.reference_impl.replay.driver import Driver
+from tests.reference_impl.replay.steps import FORCED, REPLIES, SWITCHES, WAYS
+
+
+class ReplayMachine(RuleBasedStateMachine):
+    """Chooses steps only; each of them can come between any two others."""
+
+    make_driver = Driver
+
+    @initialize(form=st.sampled_from(["native", "legacy"]))
+    def begin(self, form):
+        """A new session, in one of the two forms."""
+        self.driver = type(self).make_driver(form=form)
+        self.steps = []
+
+    def step(self, *step):
+        """Write a step down, then play it."""
+        self.steps.append(step)
+        self.driver.do(*step)
+
+    @rule(reply=st.sampled_from(REPLIES), way=st.sampled_from(WAYS))
+    def say(self, reply, way):
+        """A turn."""
+        self.step("say", reply, way)
+
+    @rule(name=st.sampled_from(FORCED), reply=st.sampled_from(REPLIES), way=st.sampled_from(WAYS))
+    def refused(self, name, reply, way):
+        """A turn whose first request is refused."""
+        self.step("reject", name)
+        self.step("say", reply, way)
+
+    @rule(name=st.sampled_from(FORCED))
+    def reject(self, name):
+        """The request after those that are refused already is refused too."""
+        self.step("reject", name)
+
+    @rule()
+    def cut(self):
+        """A reply breaks off."""
+        self.step("cut")
+
+    @rule(what=st.sampled_from(SWITCHES), reply=st.sampled_from(REPLIES))
+    def switch(self, what, reply):
+        """Another model, endpoint or key, or a provider that does not say who it is, between two turns."""
+        self.step("say", reply, "whole")
+        self.step("switch", what)
+        self.step("say", reply, "whole")
+
+    @rule(kind=st.sampled_from(["flip", "stubborn", "flagless", "clock"]))
+    def world(self, kind):
+        """The kill switch is flipped, the service changes its mind, the clock is set back."""
+        self.step(kind)
+
+    @rule(keep=st.integers(0, 6))
+    def compact(self, keep):
+        """Old entries are summarised."""
+        self.step("compact", keep)
+
+    @rule()
+    def dies(self):
+        """The process dies in a tool, and another one goes on."""
+        self.step("dies")
+        self.step("say", "interleaved", "whole")
+
+    @rule()
+    def resume(self):
+        """Another process goes on."""
+        self.step("resume")
+
+
+def test_every_invariant_holds():
+    """Turns of every kind, refused, cut, switched, compacted and resumed in any order, break none of R1 to R10."""
+    run_state_machine_as_test(
+        ReplayMachine, settings=settings(max_examples=20, stateful_step_count=15, derandomize=True, database=None, deadline=None)
+    )
