@@ -16,11 +16,15 @@ from typing import Any
 
 from pytest_durability import notation
 from pytest_durability.errors import UsageError
-from pytest_durability.history import Op
+from pytest_durability.history import Lane, Op
 
 _RANDOM = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|(?<![A-Za-z])(?=[0-9a-f]*\d)[0-9a-f]{8,}|\d+")
 
 _ORDINAL = re.compile(r"[1-9][0-9]{0,8}")
+
+READS = ("open", "read", "list", "lock")
+"""Kinds of operations that change nothing: `open` (of a file that is there, without emptying it), `read` (one call that takes
+bytes from it), `list` (of the names in a directory), `lock` (one of a database, by SQLite). They are in a history only if a fault struck them."""
 
 
 def role_of(path: str) -> str:
@@ -36,7 +40,10 @@ def role_of(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a fault strikes: the `nth` (from 1) operation of `kind` on a file of `role`; `*` matches any."""
+    """Where a fault strikes: the `nth` (from 1) operation of `kind` on a file of `role`; `*` matches any.
+
+    Counted from the start of the run, over all its lives. `READS` are kinds too, and have to be named.
+    """
 
     kind: str
     role: str
@@ -56,8 +63,10 @@ class Place:
         return cls(kind, role, int(nth))
 
     def covers(self, kind: str, role: str) -> bool:
-        """Whether an operation of `kind` on `role` counts towards `nth`."""
-        return self.kind in ("*", kind) and (self.role in ("*", role) or fnmatch.fnmatchcase(role, self.role))
+        """Whether an operation of `kind` on `role` counts towards `nth`; `*` is any kind that changes something."""
+        if self.kind != kind and (self.kind != "*" or kind in READS):
+            return False
+        return self.role in ("*", role) or fnmatch.fnmatchcase(role, self.role)
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.role}:{self.nth}"
@@ -65,20 +74,25 @@ class Place:
 
 def place_of(ops: Sequence[Op], seq: int) -> Place:
     """The place of op `seq` in a history: how often its kind happened on its role so far."""
-    kind, role = ops[seq - 1].kind, role_of(ops[seq - 1].target)
-    nth = sum(1 for op in ops[:seq] if op.kind == kind and role_of(op.target) == role)
-    return Place(kind, role or "-", nth)
+    kind, role = ops[seq - 1].kind, _role(ops[seq - 1])
+    nth = sum(1 for op in ops[:seq] if op.kind == kind and _role(op) == role)
+    return Place(kind, role, nth)
 
 
 def seq_of(ops: Sequence[Op], place: Place) -> int | None:
     """The number of the op at a place, or None if the history has no such op."""
     count = 0
     for op in ops:  # a role of "-" stands for an op without a target
-        if place.covers(op.kind, role_of(op.target) or "-"):
+        if place.covers(op.kind, _role(op)):
             count += 1
             if count == place.nth:
                 return op.seq
     return None
+
+
+def _role(op: Op) -> str:
+    """The role of what an op was about; a piece of a stream has none, because its target is what was said."""
+    return "-" if op.lane is Lane.STREAM else role_of(op.target) or "-"
 
 
 def _check_place(fault: Any, field: str) -> None:
@@ -138,7 +152,11 @@ class ShortWrite:
 
 @dataclass(frozen=True, slots=True)
 class WriteError:
-    """A file operation that fails with `error` (ENOSPC, EIO, EACCES, EDQUOT ...)."""
+    """A file operation that fails with `error` (ENOSPC, EIO, EACCES, EDQUOT ...).
+
+    Reading counts: `open:session.jsonl:1` is an open of a file that is there, `read:session.jsonl:2` the second call that
+    takes bytes from it, `list:messages:1` the names in a directory (`list:-:1`: in the root). What is not there is never struck.
+    """
 
     at: str
     error: str = "EIO"
@@ -190,7 +208,7 @@ class LostAck:
 
 @dataclass(frozen=True, slots=True)
 class CutStream:
-    """The reply ends after `after` characters of text, `how`: eof, reset, timeout or stall."""
+    """The reply of turn `turn` (of the run, from 0) ends after `after` characters of text, `how`: eof, reset, timeout or stall."""
 
     turn: int
     after: int
@@ -207,7 +225,7 @@ class CutStream:
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """The user stops turn `turn` after `chunks` pieces of text."""
+    """The user stops turn `turn` (of the run, from 0) after `chunks` pieces of text; at 0 pieces it is stopped before it begins."""
 
     turn: int
     chunks: int = 0
@@ -236,10 +254,10 @@ class RejectRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReorderTurns:
-    """Turns run interleaved in the order of `choices`."""
+    """Turns run interleaved in the order of `choices`: numbers of turns, or names of their tasks such as `0.1`."""
 
     turns: tuple[int, ...]
-    choices: tuple[int, ...] = ()
+    choices: tuple[int | str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("turns", "choices"):
@@ -253,9 +271,9 @@ class ReorderTurns:
 
 @dataclass(frozen=True, slots=True)
 class CancelTurn:
-    """The task of turn `turn` is cancelled at its `at`-th suspension."""
+    """The task of turn `turn` (its number, or the name of a task that it started) is cancelled at its `at`-th suspension."""
 
-    turn: int
+    turn: int | str
     at: int = 1
 
     def __post_init__(self) -> None:

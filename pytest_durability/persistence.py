@@ -7,20 +7,31 @@ Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from pytest_durability.adapter import Promise
 from pytest_durability.errors import UsageError
 
+MOUNT_VALUES = {
+    "ack_loss": ("never", "until_close", "until_fsync"),
+    "fsync": ("put", "no-op"),
+    "order": ("fifo", "per_key", "any"),
+}
+"""The parameters of a mount that are words, with their values; `faults` and `late` are numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """How a mount that PUTs whole files treats them; whatever it sends arrives in program order.
+    """How a mount that PUTs whole files treats them.
 
     `ack_loss`: what a crash may take of what was acknowledged: "never" (each write is sent before it returns),
     "until_close" (a change that was not closed yet) or "until_fsync" (whatever no fsync waited for). `fsync`: "put" (sends
-    the file) or "no-op". `faults`: how many PUTs of one state may misbehave (get lost, or come again late). `late`: a PUT
+    the file) or "no-op". `order`: of what is under way when the crash comes, "fifo" (it arrives in program order), "per_key"
+    (in program order for each path, the paths independently) or "any" (of two PUTs of one path between two syncs, the earlier
+    one may be stored last). Where a close waits for its PUT nothing is under way, so the last two need "until_fsync". `faults`: how many PUTs of one state may misbehave (get lost, or come again late). `late`: a PUT
     that comes again is at most so many PUTs of its file old; of a deleted file, at most so many objects were sent since.
 
     Raises:
@@ -29,15 +40,22 @@ class Mount:
 
     ack_loss: str = "until_close"
     fsync: str = "put"
+    order: str = "fifo"
     faults: int = 1
     late: int = 4
 
     def __post_init__(self) -> None:
-        for name, valid in (("ack_loss", ("never", "until_close", "until_fsync")), ("fsync", ("put", "no-op"))):
+        for name, valid in MOUNT_VALUES.items():
             if getattr(self, name) not in valid:
                 raise UsageError(f"Mount({name}={getattr(self, name)!r})", fix=f"choose from: {', '.join(map(repr, valid))}")
         if self.faults < 0 or self.late < 0:
             raise UsageError(f"Mount(faults={self.faults}, late={self.late})", fix="give numbers from 0 on")
+        if self.order != "fifo" and self.ack_loss != "until_fsync":
+            raise UsageError(
+                f"Mount(order={self.order!r}, ack_loss={self.ack_loss!r})",
+                why="a close that waits until its PUT is stored leaves none under way that another could overtake",
+                fix="use ack_loss='until_fsync' with it",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +148,17 @@ LOCAL_POWER = ("strict", "ext4-delalloc", "posix")
 
 
 def model(name: str) -> PersistenceModel:
-    """Look a model up by its name.
+    """Look a model up by its name. `netput` takes parameters, see `Mount`: `netput(ack_loss=until_fsync,faults=2)`.
+
+    An `order` other than fifo implies `ack_loss=until_fsync`. Whatever order parameters are given in, the model has one name.
 
     Raises:
-        UsageError: there is no such model.
+        UsageError: there is no such model, or no such parameter.
     """
     found = MODELS.get(name)
+    parameters = _CALL.fullmatch(name) if found is None and isinstance(name, str) else None
+    if parameters is not None:
+        return _mounted(name, parameters[1])
     if found is None:
         raise UsageError(
             f"{name!r} is not a persistence model",
@@ -143,6 +166,34 @@ def model(name: str) -> PersistenceModel:
             fix=f"choose from: {', '.join(MODELS)}",
         )
     return found
+
+
+_COMMA = re.compile(r",(?![^()]*\))")
+_CALL = re.compile(r"netput\(([^()]*)\)")
+
+
+def _mounted(name: str, text: str) -> PersistenceModel:
+    """`netput` with other parameters."""
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        valid = MOUNT_VALUES.get(key, ())
+        number = key in ("faults", "late") and value.isascii() and value.isdigit()
+        if not equals or key in given or not (number or value in valid):
+            choices = [f"{key}={'/'.join(values)}" for key, values in MOUNT_VALUES.items()]
+            raise UsageError(
+                f"{name!r} is not a persistence model: {part.strip()!r} is no parameter of netput",
+                fix=f"choose from: {', '.join(choices)}, faults=N, late=N, each once",
+            )
+        given[key] = int(value) if number else value
+    if given.get("order", "fifo") != "fifo":
+        given.setdefault("ack_loss", "until_fsync")
+    mount = Mount(**given)
+    told = [f"{item.name}={getattr(mount, item.name)}" for item in fields(Mount) if getattr(mount, item.name) != item.default]
+    if not told:
+        return NETPUT
+    shown = f"netput({','.join(told)})"
+    return replace(NETPUT, name=shown, summary=f"{NETPUT.summary}; here {' and '.join(told)}", mount=mount)
 
 
 def resolve(names: str | Iterable[str | PersistenceModel] | None) -> tuple[PersistenceModel, ...]:
@@ -154,7 +205,7 @@ def resolve(names: str | Iterable[str | PersistenceModel] | None) -> tuple[Persi
     if names is None:
         names = DEFAULT
     if isinstance(names, str):
-        names = [part.strip() for part in names.split(",") if part.strip()]
+        names = [part.strip() for part in _COMMA.split(names) if part.strip()]
     found = {model(str(name)).name: model(str(name)) for name in names}
     if not found:
         raise UsageError("no persistence model was named", fix=f"choose from: {', '.join(MODELS)}")

@@ -12,17 +12,21 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pytest_durability.errors import UsageError
-from pytest_durability.world.disk.image import Image
+from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.interpose import Interposition, interposed
 from pytest_durability.world.entropy import Entropy
 
-GRAVES = 256
+if TYPE_CHECKING:
+    from pytest_durability.world.disk.fake.kernel import Kernel
+
+GRAVES = 1024
 """How many dead lives are kept before they are finalised together."""
 
 FROZEN_AT_START = 1000
@@ -32,12 +36,21 @@ _occupied: list[Arena] = []
 
 
 class Arena:
-    """A root directory plus everything process-wide that a world needs: patches, chance, environment, graveyard."""
+    """A root directory plus everything process-wide that a world needs: patches, chance, environment, graveyard.
 
-    def __init__(self, seed: int = 0) -> None:
+    `root` is what is recorded and mounted, `home` the directory for the store. They are the same unless `disk` is `"fake"`: there the
+    root is `/` of a file system that pyfakefs holds, and `kept` are directories of the harness that stay real all the same.
+    `blank` is what the root holds before a store was ever opened.
+    """
+
+    def __init__(self, seed: int = 0, disk: str = "files", kept: Iterable[str] = ()) -> None:
         self.entropy = Entropy(seed)
         self.base = Path()
         self.root = Path()
+        self.home = Path()
+        self.blank = EMPTY
+        self._disk, self._kept = disk, tuple(kept)
+        self._kernel: Kernel | None = None
         self.interposition: Interposition
         self._graves: list[Any] = []
         self._stack = ExitStack()
@@ -53,11 +66,14 @@ class Arena:
                 fix="leave the first `with` block before opening another world",
             )
         with ExitStack() as stack:
-            self.base = _fresh_base()
-            stack.callback(self._remove_own)
-            self.root = self.base / "root"
-            self.root.mkdir()
-            self.interposition = stack.enter_context(interposed())
+            if self._disk == "fake":
+                self._enter_fake(stack)
+            else:
+                self.base = _fresh_base()
+                stack.callback(self._remove_own)
+                self.home = self.root = self.base / "root"
+                self.root.mkdir()
+                self.interposition = stack.enter_context(interposed())
             stack.enter_context(self.entropy.installed())
             stack.enter_context(_frozen_garbage())
             stack.callback(self._restore_environment)
@@ -69,6 +85,15 @@ class Arena:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    def _enter_fake(self, stack: ExitStack) -> None:
+        from pytest_durability.world.disk.fake.install import faked
+        from pytest_durability.world.disk.fake.kernel import HOME, load
+
+        load()  # its modules must not be loaded while the functions that they bind are exchanged
+        self.interposition = stack.enter_context(interposed())
+        self._kernel = stack.enter_context(faked(self._kept))
+        self.root, self.home, self.blank = Path("/"), Path(HOME), self._kernel.blank
 
     def abandon(self) -> None:
         """Undo in this process what a parent process had set up, without touching the parent's files."""
@@ -82,7 +107,10 @@ class Arena:
 
     def mount(self, image: Image) -> None:
         """Make the root hold exactly `image`, in new inodes."""
-        self.clear()
+        if self._kernel is not None:
+            self._kernel.mount(image)
+            return
+        _empty(str(self.root))
         base = f"{self.root}/"
         for name in image.dirs:
             os.mkdir(base + name)
@@ -102,12 +130,16 @@ class Arena:
             os.symlink(target, base + name)
 
     def clear(self) -> None:
-        """Empty the root."""
-        _empty(str(self.root))
+        """Make the root hold what it held before a store was ever opened: nothing, or the bare directories of a fake system."""
+        self.mount(self.blank)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Put the present root out of sight, an empty one in its place, and the present one back at the end."""
+        if self._kernel is not None:
+            with self._kernel.aside():
+                yield
+            return
         hidden = self.base / "aside"
         self.root.rename(hidden)
         self.root.mkdir()
@@ -129,7 +161,8 @@ class Arena:
             return
         hook, sys.unraisablehook = sys.unraisablehook, _ignore
         try:
-            with self.interposition.gated(self.root):
+            with warnings.catch_warnings(), self.interposition.gated(self.root):
+                warnings.simplefilter("ignore")  # the dead could not close what they held
                 while self._graves:
                     _finalise(self._graves.pop())
                 gc.collect()

@@ -250,10 +250,9 @@ def test_what_escapes_the_recorder_is_named():
     [
         ({"disk": "floppy"}, UsageError, "floppy"),
         ({"isolation": "none"}, UsageError, "none"),
-        ({"clock": "frozen"}, UnsupportedError, "clock='frozen'"),
-        ({"disk": "fake"}, UnsupportedError, "disk='fake'"),
+        ({"clock": "stopped"}, UsageError, "clock='stopped'"),
         ({"isolation": "process"}, UnsupportedError, "check and sweep take isolation='process'"),
-        ({"provider": object()}, UnsupportedError, "provider="),
+        ({"provider": object()}, UsageError, "provider="),
     ],
 )
 def test_arguments_that_cannot_be_used(arguments, error, message):

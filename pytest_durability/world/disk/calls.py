@@ -19,18 +19,26 @@ from pytest_durability.world.disk import real
 if TYPE_CHECKING:
     from pytest_durability.world.disk.recorder import Recorder
     from pytest_durability.world.disk.shut import Shut
+    from pytest_durability.world.disk.sqlite.tap import Tap
 
 _BINARY_LINES = "line buffering (buffering=1) isn't supported in binary mode, the default buffer size will be used"
 _LINUX_ONLY = ("sendfile", "copy_file_range", "splice")
 
 
 class Calls:
-    """The stand-ins. `handler` is who gets the calls; `dead` are descriptor numbers of processes that were killed."""
+    """The stand-ins. `handler` is who gets the calls; `dead` are descriptor numbers of processes that were killed.
+
+    `reader` gets those calls that only read; there is one only while faults can strike them. `sqlite` sees what SQLite does;
+    where there is none, `sqlite_unseen` says why.
+    """
 
     def __init__(self) -> None:
         self.handler: Recorder | Shut | None = None
+        self.reader: Recorder | None = None
         self.installed = 0
         self.dead: set[int] = set()
+        self.sqlite: Tap | None = None
+        self.sqlite_unseen = ""
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Name in `os` -> stand-in, one object each; `io_open` is the stand-in of `builtins.open`."""
@@ -77,6 +85,32 @@ class Calls:
     def os_write(self, fd: int, data: Any, /) -> int:
         handler = self.handler
         return real.write(fd, data) if handler is None else handler.contents.write(fd, data)
+
+    def os_read(self, fd: int, length: int, /) -> bytes:
+        reader = self.reader
+        return real.read(fd, length) if reader is None else reader.reads.read(fd, length)
+
+    def os_readv(self, fd: int, buffers: Sequence[Any], /) -> int:
+        reader = self.reader
+        return real.readv(fd, buffers) if reader is None else reader.reads.readv(fd, buffers)
+
+    def os_pread(self, fd: int, length: int, offset: int, /) -> bytes:
+        reader = self.reader
+        return real.pread(fd, length, offset) if reader is None else reader.reads.pread(fd, length, offset)
+
+    def os_preadv(self, fd: int, buffers: Sequence[Any], offset: int, flags: int = 0, /) -> int:
+        reader = self.reader
+        if reader is None:
+            return real.preadv(fd, buffers, offset, flags)
+        return reader.reads.preadv(fd, buffers, offset, flags)
+
+    def os_listdir(self, path: Any = None) -> list[Any]:
+        reader = self.reader
+        return real.listdir(path) if reader is None else reader.reads.listdir(path)
+
+    def os_scandir(self, path: Any = None) -> Any:
+        reader = self.reader
+        return real.scandir(path) if reader is None else reader.reads.scandir(path)
 
     def os_writev(self, fd: int, buffers: Sequence[Any], /) -> int:
         handler = self.handler

@@ -9,7 +9,6 @@ the root is thrown away.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,7 +23,6 @@ from pytest_durability.world.disk.rawfile import RecordedFile
 if TYPE_CHECKING:
     from pytest_durability.world.disk.recorder import Recorder
 
-_write, _tell, _close, _truncate = io.FileIO.write, io.FileIO.tell, io.FileIO.close, io.FileIO.truncate
 _SYNCING = getattr(os, "RWF_DSYNC", 0) | getattr(os, "RWF_SYNC", 0)
 _APPENDING = getattr(os, "RWF_APPEND", 0)
 
@@ -43,30 +41,37 @@ class Contents:
         recorder, descriptor = self._recorder, file.descriptor
         with recorder.lock:
             if not recorder.running:
-                return len(data) if recorder.shut() else _write(file, data)
+                return len(data) if recorder.shut() else real.file_write(file, data)
             if descriptor is None or descriptor.ino is None:
-                return _write(file, data)
+                return real.file_write(file, data)
             part, note = _payload(data), ""
             if recorder.gate is not None:
                 part, note = self._admitted(descriptor.ino, part)
             try:
-                written = _write(file, part)
+                written = real.file_write(file, part)
             except OSError as error:
                 recorder.failed("write", recorder.tree.path_of(descriptor.ino), error, len(part))
                 raise
-            self._stored(descriptor, part, written, _tell(file) - written, note)
+            self._stored(descriptor, part, written, real.file_tell(file) - written, note)
             return written
+
+    def admit_read(self, file: RecordedFile) -> None:
+        """Let a raw read of a file opened with `open` happen, unless the gate strikes it."""
+        recorder, descriptor = self._recorder, file.descriptor
+        if recorder.running and descriptor is not None and descriptor.ino is not None:
+            with recorder.lock:
+                recorder.ask_read("read", recorder.tree.path_of(descriptor.ino))
 
     def truncate_file(self, file: RecordedFile, size: int | None) -> int:
         """The raw truncate of a file opened with `open`."""
         recorder, descriptor = self._recorder, file.descriptor
         with recorder.lock:
             if not recorder.running:
-                return size or 0 if recorder.shut() else _truncate(file, size)
+                return size or 0 if recorder.shut() else real.file_truncate(file, size)
             if descriptor is None or descriptor.ino is None:
-                return _truncate(file, size)
-            length = _tell(file) if size is None else size
-            self._resize(descriptor.ino, length, lambda: _truncate(file, length))
+                return real.file_truncate(file, size)
+            length = real.file_tell(file) if size is None else size
+            self._resize(descriptor.ino, length, lambda: real.file_truncate(file, length))
             return length
 
     def close_file(self, file: RecordedFile) -> None:
@@ -75,13 +80,13 @@ class Contents:
         with recorder.lock:
             fd = file.fileno()
             last = self._descriptors.release(fd) if file.closefd else None
-            _close(file)
+            real.file_close(file)
             if recorder.running:
                 self._closed(last)
 
     def _closed(self, last: Descriptor | None) -> None:
         if last is not None and last.writable and last.ino is not None:
-            self._recorder.note("close", last.ino, fx.Close(last.ino))
+            self._recorder.note("close", last.ino, fx.close_of(last.ino), "", 5)
 
     def close(self, fd: int) -> None:
         if fd not in self._descriptors.open:
@@ -163,7 +168,7 @@ class Contents:
 
             written = self._store(fd, descriptor, data, act, place)
             if flags & _SYNCING and not descriptor.sync:
-                self._recorder.note("fsync", ino, fx.Sync(ino))
+                self._recorder.note("fsync", ino, fx.sync_of(ino))
             return written
 
     def _store(self, fd: int, descriptor: Descriptor, data: bytes, act: Callable[[bytes], int], place: int | None = None) -> int:
@@ -193,9 +198,9 @@ class Contents:
         ino = descriptor.ino
         if written and ino is not None:
             kept = data if written == len(data) else data[:written]
-            self._recorder.record("write", ino, fx.Write(ino, offset, kept, descriptor.append), written, note)
+            self._recorder.record("write", ino, fx.written(ino, offset, kept, descriptor.append), written, note, 5)
             if descriptor.sync:
-                self._recorder.note("fsync", ino, fx.Sync(ino))
+                self._recorder.note("fsync", ino, fx.sync_of(ino))
 
     def _transfer(self, fd: int, ino: int, count: int, act: Callable[[int], int], place: int | None) -> int:
         """Let the kernel copy up to `count` bytes into `fd` by `act`, then read back what arrived."""
@@ -263,7 +268,7 @@ class Contents:
             kind, note = ("fsync-dir" if directory else "fsync"), ""
             if recorder.gate is not None:
                 note = recorder.ask_note(kind, recorder.tree.path_of(ino))
-            recorder.note(kind, ino, fx.SyncDir(ino) if directory else fx.Sync(ino), note)
+            recorder.note(kind, ino, fx.SyncDir(ino) if directory else fx.sync_of(ino), note, 4)
         return
 
     def sync(self) -> None:

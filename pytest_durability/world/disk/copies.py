@@ -1,18 +1,21 @@
 """A message that only a lost write held may be missing; whether another copy of it is on disk is looked up here.
 
-Rule: a message is excused if the disk as the program wrote it holds it and the disk as it was stored does not. Of what was
-stored only files count that a healthy session has too, because nobody recovers from left-over temporary files. What no file
-ever showed in plain text is excused as well: whether it was lost cannot be told.
+Rule: a message is excused if a file as the program wrote it holds it, the same file as it was stored does not, and no other
+file that keeps messages does. A file that quotes a message is no copy of it, and neither is a left-over temporary file: what
+keeps messages is of a role that a healthy session has and that held a message, at its acknowledgement, alone. In doubt a message
+is excused; so is what no file ever showed in plain text, because whether it was lost cannot be told.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from pytest_durability.faults import role_of
 from pytest_durability.history import Lane, Op
+from pytest_durability.world.disk import effects as fx
 from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.tree import Tree
 
@@ -31,16 +34,45 @@ def counts_as_copy(path: str, published: frozenset[str]) -> bool:
 
 def said(ops: Iterable[Op]) -> Counter[str]:
     """How often each token was said in a history."""
-    calls = (op for op in ops if op.lane is Lane.USER and op.kind in ("append", "append_many"))
+    calls = (op for op in ops if op.lane is Lane.USER and op.kind in ("append", "append_many", "turn"))
     return Counter(token for op in calls for token in op.target.split(",") if token)
 
 
-def taken(wrote: int, stored: int, times: int) -> bool:
-    """Whether a message that was said `times` times was lost, by the number of its copies that were written and are stored.
+class Keepers(NamedTuple):
+    """The roles of the files that keep messages, other than by quoting them.
 
-    Of a text that was said several times each copy may stand for another message, so one that is missing is enough.
+    `sure`: one of these held a message alone when it was acknowledged. `once`: at any moment.
     """
-    return stored < wrote and (not stored or times > 1)
+
+    sure: frozenset[str]
+    once: frozenset[str]
+
+
+Holders = Mapping[str, Iterable[str]]
+"""Tokens, and the files that hold them."""
+
+
+def alone(moments: Iterable[Holders], published: frozenset[str]) -> frozenset[str]:
+    """The roles of files that, at one of these moments, held a token alone."""
+    found: set[str] = set()
+    for moment in moments:
+        for paths in moment.values():
+            roles = {role_of(path) for path in paths if counts_as_copy(path, published)}
+            if len(roles) == 1:
+                found |= roles
+    return frozenset(found)
+
+
+def taken(lost: Collection[str], stored: Collection[str], keep: Keepers, times: int) -> bool:
+    """Whether nobody can ask for a message that was said `times` times.
+
+    `lost`: roles of files that lost a copy of it; `stored`: of those that still have one. What never was the only holder of
+    anything may be a quote: losing it costs nothing as long as a file that was the only one still holds the message. Of a text
+    that was said several times each copy may stand for another message, so one that is missing is enough.
+    """
+    if not lost or times > 1:
+        return bool(lost)
+    return keep.sure.isdisjoint(stored) and not (keep.once.isdisjoint(lost) and not keep.once.isdisjoint(stored))
 
 
 def excused(
@@ -49,58 +81,110 @@ def excused(
     """The messages that an overlay took (see `overlay`), each with the op from which on it must be there again.
 
     `written` and `stored` are the same log without and with the overlay. A message must be there again from the first
-    acknowledgement on after a file holds it again; None: never.
+    acknowledgement on after a file that keeps messages holds it again, or after everything of it that was written is stored;
+    None: never.
     """
     times, seen, differ = said(written), set[str](), False
-    wrote, there = _Disk(initial, frozenset()), _Disk(initial, published)
+    keep = _keepers_of(written, published, initial)
+    wrote, there = _Disk(initial), _Disk(initial)
     missing: dict[str, int | None] = {}
     for op, kept in zip(written, stored, strict=True):
         differ = differ or op.effect != kept.effect
         wrote.apply(op.effect)
         there.apply(kept.effect)
-        acknowledged = op.lane is Lane.USER and op.kind == "ack"
+        acknowledged = _acknowledges(op)
         if not acknowledged and (not differ or op.effect is None):
             continue
-        now, left = wrote.counts(), there.counts()
+        now = wrote.roles()
         seen.update(now)
-        lost = {token for token, number in now.items() if differ and taken(number, left[token], times[token])}
-        missing.update(dict.fromkeys(lost))
+        if not differ:
+            continue
+        left, gone = there.roles(), wrote.lost_by(there)
+        missing.update(dict.fromkeys(t for t, lost in gone.items() if taken(lost, left.get(t, ()), keep, times[t])))
         if acknowledged:
-            missing.update(
-                {token: op.seq for token, since in missing.items() if since is None and left[token] and token not in lost}
-            )
+            back = [t for t in missing if t in left and (t not in gone or not keep.sure.isdisjoint(left[t]))]
+            missing.update({t: op.seq for t in back if missing[t] is None and not (t in gone and times[t] > 1)})
     if differ:
         missing.update(dict.fromkeys(times.keys() - seen))
     return missing
 
 
+def _acknowledges(op: Op) -> bool:
+    return op.lane is Lane.USER and op.kind == "ack"
+
+
+def _keepers_of(log: Sequence[Op], published: frozenset[str], initial: Image) -> Keepers:
+    disk, acknowledged, moments = _Disk(initial), list[Holders](), list[Holders]()
+    for op in log:
+        disk.apply(op.effect)
+        if _acknowledges(op):
+            held = disk.holders()
+            moments.append(held)
+            acknowledged.append({token: held[token] for token in op.target.split(",") if token in held})
+        elif isinstance(op.effect, fx.Rename | fx.Unlink | fx.Truncate | fx.Close):
+            moments.append(disk.holders())
+    return keepers(acknowledged, moments, published)
+
+
+def keepers(acknowledged: Sequence[Holders], moments: Iterable[Holders], published: frozenset[str]) -> Keepers:
+    """Who keeps messages, by who held them when they were acknowledged, and at all moments.
+
+    A log in which nothing was acknowledged (a healing) shows it by its moments alone.
+    """
+    once = alone(moments, published)
+    return Keepers(alone(acknowledged, published) if any(acknowledged) else once, once)
+
+
 class _Disk:
     """One replay of a log, with the tokens of its files."""
 
-    __slots__ = ("_known", "_published", "_total", "_tree")
+    __slots__ = ("_files", "_known", "_tree")
 
-    def __init__(self, initial: Image, published: frozenset[str]) -> None:
-        self._tree, self._published = Tree.from_image(initial), published
+    def __init__(self, initial: Image) -> None:
+        self._tree = Tree.from_image(initial)
         self._known: dict[bytes, Counter[str]] = {}
-        self._total: Counter[str] | None = None
+        self._files: dict[str, Counter[str]] | None = None
 
     def apply(self, effect: object) -> None:
         """Take an effect over; None is no effect."""
         if effect is not None:
             self._tree.apply(effect)  # type: ignore[arg-type]
-            self._total = None
+            self._files = None
 
-    def counts(self) -> Counter[str]:
-        """The tokens of all files that count, together."""
-        if self._total is None:
-            self._total = Counter()
-            for file in self._tree.image().files:
-                if counts_as_copy(file.path, self._published):
-                    self._total.update(self._counted(file.data))
-        return self._total
+    def files(self) -> dict[str, Counter[str]]:
+        """The tokens of each file."""
+        if self._files is None:
+            self._files = {file.path: self._counted(file.data) for file in self._tree.image().files}
+        return self._files
+
+    def holders(self) -> dict[str, list[str]]:
+        """The files that hold each token."""
+        found: dict[str, list[str]] = {}
+        for path, counted in self.files().items():
+            for token in counted:
+                found.setdefault(token, []).append(path)
+        return found
+
+    def roles(self) -> dict[str, set[str]]:
+        """The roles of the files that hold each token."""
+        return {token: {role_of(path) for path in paths} for token, paths in self.holders().items()}
+
+    def lost_by(self, other: _Disk) -> dict[str, set[str]]:
+        """The tokens of which a file here has more copies than the same file there, with the roles of such files."""
+        others = other.files()
+        found: dict[str, set[str]] = {}
+        for path, counted in self.files().items():
+            there = others.get(path, _NONE)
+            if counted != there:
+                for token in counted - there:
+                    found.setdefault(token, set()).add(role_of(path))
+        return found
 
     def _counted(self, data: bytes) -> Counter[str]:
         found = self._known.get(data)
         if found is None:
             found = self._known[data] = count(data)
         return found
+
+
+_NONE: Counter[str] = Counter()

@@ -114,13 +114,16 @@ class Walk(Iterator[Cut]):
         return cut
 
     def _all(self) -> Iterator[Cut]:
+        settled: set[int] = set()
         for count in range(self._lagging + 1):
             for frame in self._frames():
-                for own in range(count + 1):
+                for own in range(int(frame.seq in settled), count + 1):  # there a file is behind only if a name is
                     for choice in frame.choices(own):
                         for picks, content, last in frame.states(choice, count - own):
                             yield Cut(self.chains, frame.seq, last, content, picks)
                 self.bounded = self.bounded or frame.bounded(count)
+                if not count and frame.settled:
+                    settled.add(frame.seq)
 
     def _frames(self) -> Iterator[Frame]:
         frame = Frame(self._disk, self._versions)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_durability.world.disk.rawfile import RecordedFile
 
 _DELETED = " (deleted)"
-_WRITABLE = os.O_WRONLY | os.O_RDWR
+_WRITABLE, _APPEND, _SYNC = os.O_WRONLY | os.O_RDWR, os.O_APPEND, os.O_DSYNC
 
 
 class Descriptor:
@@ -34,9 +34,9 @@ class Descriptor:
         self.ino = ino
         self.key = key
         self.path = path
-        self.append = bool(flags & os.O_APPEND)
-        self.sync = bool(flags & os.O_DSYNC)
-        self.writable = bool(flags & _WRITABLE)
+        self.append = flags & _APPEND != 0
+        self.sync = flags & _SYNC != 0
+        self.writable = flags & _WRITABLE != 0
         self.holders = 1
 
 

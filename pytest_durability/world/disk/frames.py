@@ -51,6 +51,7 @@ class Frame:
         self._few: dict[int, list[Choice]] = {}
         self._named = 0
         self._short = False
+        self._refreshed_at = -1
         self.seq, self.step = 0, Step()
 
     def move(self, seq: int, step: Step) -> None:
@@ -78,6 +79,11 @@ class Frame:
             self._names = NameChoices(self._disk, seq, self._versions, kept, self._mortal)
             self._few.clear()
             self._named = seq
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known that no file can be behind here as long as no name is."""
+        return self._refreshed_at == self.seq and not self._base.loose
 
     def choices(self, count: int) -> Iterator[Choice] | list[Choice]:
         """The choices of names with so many chains behind."""
@@ -174,13 +180,15 @@ class Frame:
             places = view.paths.get(ino)
             if places:
                 state = self.state(ino, names)
-                base.placed[ino] = self._disk.placed(places, state.least.key)
-                base.content ^= base.placed[ino]
-                if state.least.last < self._chains.last:
-                    base.lasts[ino] = state.least.last
+                least = state.least
+                base.placed[ino] = placed = self._disk.placed(places, least.key)
+                base.content ^= placed
+                if least.last < self._chains.last:
+                    base.lasts[ino] = least.last
                 if state.loose:
                     base.loose[ino] = state
         self._stale.clear()
+        self._refreshed_at = self.seq
         return base
 
     def _spread(

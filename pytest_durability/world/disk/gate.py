@@ -37,7 +37,11 @@ Decision = Fail | Short | Mark
 
 
 class Gate(Protocol):
-    """Asked before each mutating operation below the root, with the recorder's lock held."""
+    """Asked before each mutating operation below the root, with the recorder's lock held.
+
+    A gate that has an attribute `reads` (kinds of `faults.READS`) is asked about those too; of its decisions only `Fail`
+    means something there.
+    """
 
     def before(self, kind: str, path: str, size: int, recorder: Recorder) -> Decision | None:
         """Decide about one operation; None lets it pass.

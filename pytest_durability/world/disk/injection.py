@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_durability.errors import UsageError
+from pytest_durability.faults import READS
 from pytest_durability.history import Op
 from pytest_durability.world.disk.gate import Decision, Fail, Mark, Short
 from pytest_durability.world.disk.overlay import drop, save_around, tear
@@ -32,6 +33,7 @@ KINDS = (
     "fsync",
     "fsync-dir",
     "sync",
+    *READS,
     "*",
 )
 
@@ -51,7 +53,7 @@ class Injection:
 
     def covers(self, kind: str, path: str) -> bool:
         """Whether it strikes an operation of `kind` on `path`."""
-        if self.kind not in ("*", kind):
+        if self.kind != kind and (self.kind != "*" or kind in READS):
             return False
         if callable(self.match):
             return bool(self.match(path))
@@ -66,6 +68,11 @@ class Injections:
         self.waiting: list[Injection] = []
         self._left: int | None = None
         self._full = False
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The kinds of reads for which a fault waits."""
+        return frozenset(one.kind for one in self.waiting if not one.fired and one.kind in READS)
 
     def lose(self, match: Match, *, whole_save: bool) -> Injection:
         """The next write to a matching file is acknowledged and never stored."""

@@ -43,6 +43,7 @@ class Interposition:
         """
         if os.name != "posix":
             raise UnsupportedError(f"files cannot be recorded on {sys.platform}", fix="run on Linux")
+        _attach_sqlite()
         self._counts = {name: sys.getrefcount(stand_in) for name, stand_in in self._stand_ins.items()}
         try:
             self._patch_modules()
@@ -71,6 +72,9 @@ class Interposition:
 
     def uninstall(self) -> None:
         """Restore everything."""
+        if CALLS.sqlite is not None:
+            CALLS.sqlite.uninstall()
+            CALLS.sqlite = None
         if self._rebinding is not None:
             self._rebinding.undo()
             self._rebinding = None
@@ -103,6 +107,18 @@ class Interposition:
             CALLS.handler = None
 
 
+def _attach_sqlite() -> None:
+    """See what SQLite does as well; imported here, because only those who open a world need it."""
+    from pytest_durability.world.disk.sqlite.tap import Tap, tap
+
+    found = tap()
+    if isinstance(found, Tap):
+        found.install()
+        CALLS.sqlite, CALLS.sqlite_unseen = found, ""
+    else:
+        CALLS.sqlite, CALLS.sqlite_unseen = None, found.what
+
+
 _CURRENT: list[Interposition] = []
 
 
@@ -125,6 +141,6 @@ def interposed() -> Iterator[Interposition]:
         with _LOCK:
             CALLS.installed -= 1
             if CALLS.installed == 0:
-                CALLS.handler = None
+                CALLS.handler = CALLS.reader = None
                 CALLS.dead.clear()
                 _CURRENT.pop().uninstall()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_durability.errors import RecorderError
 from pytest_durability.world.disk import effects as fx
-from pytest_durability.world.disk import real
+from pytest_durability.world.disk import rawfile, real
 from pytest_durability.world.disk.descriptors import Descriptor
 from pytest_durability.world.disk.rawfile import PARSED, RecordedFile, acceptable, layered, parse
 
@@ -64,7 +64,7 @@ class Names:
     ) -> Any:
         """`open`, for any file: what is not below the root, or cannot be opened, is left to the real one."""
         number = isinstance(file, int)
-        if not number and opener is None and mode in _READING:
+        if not number and opener is None and mode in _READING and (self._recorder.gate is None or not self._struck()):
             found = real.io_open(file, mode, buffering, encoding, errors, newline, closefd)
             if self._paths.starts(file):
                 self._recorder.holds(found)
@@ -83,12 +83,19 @@ class Names:
             encoding = io.text_encoding(encoding, 3)
         return layered(raw, mode, parsed[1], buffering, encoding, errors, newline)
 
+    def _struck(self) -> bool:
+        """Whether an open or a read of a file can fail by a fault, so that it must be seen."""
+        return self._recorder.wants("open") or self._recorder.wants("read")
+
+    def _raw(self) -> Callable[..., RecordedFile]:
+        return rawfile.READING if self._recorder.wants("read") else rawfile.PLAIN
+
     def _adopt(self, file: Any, kind: str, closefd: Any, opener: Any) -> RecordedFile | None:
         """A raw file over a descriptor that exists, or that an opener makes (which is recorded if it uses `os.open`)."""
         if opener is None and self._descriptors.ino_of(file) is None:
             return None
         with self._recorder.lock:
-            raw = RecordedFile(file, kind, closefd, opener)
+            raw = self._raw()(file, kind, closefd, opener)
             fd = raw.fileno()
             ino = self._descriptors.ino_of(fd)
             if ino is not None:
@@ -113,9 +120,14 @@ class Names:
         with recorder.lock:
             ino = self._tree.lookup(relative)
             change = "" if ino is not None and kind[0] in "ra" else _change(kind, ino)
-            note = recorder.ask_note(change, relative, 0, name) if change and recorder.gate is not None else ""
+            note = ""
+            if recorder.gate is not None:
+                if change:
+                    note = recorder.ask_note(change, relative, 0, name)
+                elif ino is not None:
+                    recorder.ask_read("open", relative, name)
             try:
-                raw = RecordedFile(name, kind, closefd)
+                raw = (rawfile.PLAIN if recorder.gate is None else self._raw())(name, kind, closefd)
             except OSError as error:
                 if change:
                     recorder.failed(change, relative, error)
@@ -148,15 +160,18 @@ class Names:
             return real.open(path, flags, mode, dir_fd=dir_fd)
         recorder = self._recorder
         with recorder.lock:
-            if not flags & (os.O_CREAT | os.O_TRUNC) or (_TMPFILE and flags & _TMPFILE == _TMPFILE):
-                fd = real.open(path, flags, mode, dir_fd=dir_fd)
-                self._descriptors.track(fd, None, flags, relative)
-                return fd
+            unnamed = bool(_TMPFILE) and flags & _TMPFILE == _TMPFILE
+            if unnamed or not flags & (os.O_CREAT | os.O_TRUNC):
+                return self._open_what_is_there(
+                    path, flags, mode, dir_fd, relative, None if unnamed else self._tree.lookup(relative)
+                )
             ino = self._tree.lookup(relative)
             change = "truncate" if ino is not None and flags & os.O_TRUNC else ""
             if flags & os.O_CREAT and (ino is None or exclusive):
                 change = "create"
             note = recorder.ask_note(change, relative, 0, path) if change else ""
+            if not change and recorder.gate is not None:
+                recorder.ask_read("open", relative, path)
             try:
                 fd = real.open(path, flags, mode, dir_fd=dir_fd)
             except OSError as error:
@@ -169,6 +184,16 @@ class Names:
             if ino is not None:
                 self._descriptors.bind(descriptor.key, ino)
             return fd
+
+    def _open_what_is_there(self, path: Any, flags: int, mode: int, dir_fd: int | None, relative: str, ino: int | None) -> int:
+        """An `os.open` that changes nothing; `ino` is what stands there, None: nothing, or a file without a name is made."""
+        if ino is not None and self._recorder.gate is not None:
+            self._recorder.ask_read("open", relative, path)
+        fd = real.open(path, flags, mode, dir_fd=dir_fd)
+        descriptor = self._descriptors.track(fd, None, flags, relative)  # of a file that is not written no close is recorded
+        if ino is not None:
+            self._descriptors.bind(descriptor.key, ino)
+        return fd
 
     def _place(self, relative: str) -> tuple[int | None, str]:
         parent, _, name = relative.rpartition("/")

@@ -6,6 +6,10 @@ PUT* is an earlier one that is stored again after a later one, as a retry does t
 PUT of the same path, so a state is one moment of the list with so many paths rolled back (by a late PUT at most `Mount.late`
 PUTs far). Directories, links, deletes and
 copies themselves do not misbehave, and nothing is rolled back into a directory that is not there.
+
+Where the mount keeps no order, paths may besides be *behind* (what was sent since the last sync has not arrived there yet) or
+*overtaken* (an earlier object of the same time between two syncs was stored last): of at most `BEHIND` paths of a state, and
+not counted as misbehaviour.
 """
 
 from __future__ import annotations
@@ -16,25 +20,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_durability.errors import UsageError
+from pytest_durability.faults import role_of
 from pytest_durability.verdict import Loss
-from pytest_durability.world.disk.copies import counts_as_copy, taken
+from pytest_durability.world.disk.copies import taken
 from pytest_durability.world.disk.image import File, Image
 from pytest_durability.world.disk.objects import Objects, Version
 
+BEHIND = 2
+"""How many paths of one state may be behind or overtaken where the order is not kept."""
+
 _FAULT = re.compile(r"(lost|late)-put\((.*)\)#([1-9][0-9]*)", re.DOTALL)
+_ORDER = re.compile(r"(behind|overtaken)\((.*)\)<-([1-9][0-9]*)", re.DOTALL)
 _STEPS = re.compile(r"sent<-([1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One PUT that misbehaved, the `nth` of its path: `lost`, or `late` (stored again after a later one)."""
+    """One PUT that misbehaved, the `nth` of its path: `lost`, or `late` (stored again after a later one).
+
+    Or, where the order is not kept, a path that is `behind` or `overtaken` by `nth` objects.
+    """
 
     kind: str
     path: str
     nth: int
 
     def __str__(self) -> str:
-        return f"{self.kind}-put({self.path})#{self.nth}"
+        return f"{self.kind}({self.path})<-{self.nth}" if self.in_order else f"{self.kind}-put({self.path})#{self.nth}"
+
+    @property
+    def in_order(self) -> bool:
+        """Whether this is no misbehaviour, because the mount promises no order."""
+        return self.kind in ("behind", "overtaken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,16 @@ class Rollback:
     faults: tuple[Fault, ...]
     index: int
     change: int
+
+    @property
+    def misbehaved(self) -> int:
+        """How many PUTs misbehaved for it."""
+        return sum(not fault.in_order for fault in self.faults)
+
+    @property
+    def excuses(self) -> bool:
+        """Whether messages may be missing for it: not if the store only had to wait for a sync."""
+        return self.faults[0].kind != "behind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +92,14 @@ class PutCut:
     @property
     def picks(self) -> tuple[Fault, ...]:
         """The PUTs that misbehaved."""
-        return tuple(fault for one in self.rolled for fault in one.faults)
+        return tuple(fault for one in self.rolled for fault in one.faults if not fault.in_order)
 
     @property
     def lag(self) -> tuple[str, ...]:
         """What `find` reads: `sent<-1` (an op that sends several objects lacks its last one), `lost-put(a.jsonl)#3`."""
         whole = self.objects.newest_of(self.first) if self.first else 0
         behind = (whole or 0) - self.moment
-        return (*((f"sent<-{behind}",) if behind else ()), *map(str, self.picks))
+        return (*((f"sent<-{behind}",) if behind else ()), *(str(fault) for one in self.rolled for fault in one.faults))
 
     @property
     def less(self) -> list[tuple[str, ...]]:
@@ -82,7 +109,7 @@ class PutCut:
         found += [(one,) for one in lag if len(lag) > 1]
         if len(self.rolled) == 1:
             [own] = self.rolled
-            nearer = rollbacks(self.objects, own.path, self.moment, None)[0]
+            nearer = offered(self.objects, own.path, self.moment, None)[0]
             before = tuple(text for text in lag if text.startswith("sent<-"))
             found += [(*before, *map(str, one.faults)) for one in nearer if one.index > own.index]
         return found
@@ -129,8 +156,15 @@ class PutCut:
         return f"a mount that PUTs whole files stores nothing of a change before the file is closed{synced}"
 
     def _why(self, one: Rollback) -> str:
-        if one.faults[0].kind == "lost":
+        kind = one.faults[0].kind
+        if kind == "lost":
             return "a mount that PUTs whole files may lose one PUT that it acknowledged"
+        if kind == "behind":
+            return "this mount that PUTs whole files keeps no order between paths; no fsync waited for it"
+        if kind == "overtaken":
+            return (
+                "this mount that PUTs whole files keeps no order; no fsync came between it and the PUT that was stored after it"
+            )
         again = self.objects.versions[one.path][one.index]
         by = self.objects.sent[again.moment - 1]
         return f"a mount that PUTs whole files may store an earlier PUT (of op {by.seq}) once more, after a later one"
@@ -141,23 +175,27 @@ class PutCut:
         `published`: roles of the files of a healthy session; `times`: how often each message was said.
         """
         objects, found = self.objects, set[str]()
-        if not self.rolled:
+        if not any(one.excuses for one in self.rolled):
             return frozenset()
         rolled = {one.path: objects.versions[one.path][one.index] for one in self.rolled}
         for path, old in rolled.items():
             for token, wrote in objects.at(path, self.moment).tokens.items():
-                if old.tokens[token] < wrote and self._took(token, rolled, published, times.get(token, 1)):
+                said = times.get(token, 1)
+                # Of a text that was said several times, as many copies may stand for other messages than those of before.
+                if said > 1 or (old.tokens[token] < wrote and token not in found and self._took(token, rolled, published, said)):
                     found.add(token)
         return frozenset(found | objects.unseen)
 
     def _took(self, token: str, rolled: dict[str, Version], published: frozenset[str], times: int) -> bool:
-        wrote = stored = 0
+        lost, stored = set[str](), set[str]()
         for path in self.objects.holders(token):
-            version = self.objects.at(path, self.moment)
-            wrote += version.tokens[token]
-            if counts_as_copy(path, published):
-                stored += rolled.get(path, version).tokens[token]
-        return taken(wrote, stored, times)
+            wrote = self.objects.at(path, self.moment).tokens[token]
+            left = rolled[path].tokens[token] if path in rolled else wrote
+            if left < wrote:
+                lost.add(role_of(path))
+            if left:
+                stored.add(role_of(path))
+        return taken(lost, stored, self.objects.keepers(published), times)
 
 
 class PutWalk(Iterator[PutCut]):
@@ -171,6 +209,7 @@ class PutWalk(Iterator[PutCut]):
         most = objects.mount.faults
         self.objects, self.limit, self._versions = objects, limit, versions
         self._lagging = most if lagging is None else min(lagging, most)
+        self._behind = 0 if objects.mount.order == "fifo" else BEHIND
         self.cuts, self.limited, self.bounded = 0, False, False
         self._source = self._all()
 
@@ -189,7 +228,7 @@ class PutWalk(Iterator[PutCut]):
 
     def _all(self) -> Iterator[PutCut]:
         objects = self.objects
-        for count in range(self._lagging + 1):
+        for count in range(max(self._lagging, self._behind) + 1):
             for revived in (False, True) if count else (False,):
                 recent: dict[str, None] = {}
                 for moment in range(objects.moments + 1):
@@ -207,7 +246,7 @@ class PutWalk(Iterator[PutCut]):
             return
         offers = []
         for path in paths:
-            found, short = rollbacks(self.objects, path, moment, self._versions)
+            found, short = offered(self.objects, path, moment, self._versions)
             self.bounded = self.bounded or short
             if found:
                 offers.append([one for one in found if len(one.faults) <= count])
@@ -215,11 +254,48 @@ class PutWalk(Iterator[PutCut]):
             for group in itertools.combinations(offers, size):
                 for rolled in itertools.product(*group):
                     revives = any(self._revives(one, moment) for one in rolled)
-                    if sum(len(one.faults) for one in rolled) == count and revives == revived:
+                    faults = sum(one.misbehaved for one in rolled)
+                    if sum(len(one.faults) for one in rolled) == count and revives == revived and faults <= self._lagging:
                         yield rolled
 
     def _revives(self, one: Rollback, moment: int) -> bool:
         return self.objects.at(one.path, moment).kind == "absent"
+
+
+def offered(objects: Objects, path: str, moment: int, versions: int | None) -> tuple[list[Rollback], bool]:
+    """How one path can show an older version at a moment: by the order alone, and by PUTs that misbehave (see `rollbacks`)."""
+    found, short = rollbacks(objects, path, moment, versions)
+    if objects.mount.order == "fifo":
+        return found, short
+    ordered, cut = _unordered(objects, path, moment, versions)
+    return [*ordered, *found], short or cut
+
+
+def _unordered(objects: Objects, path: str, moment: int, versions: int | None) -> tuple[list[Rollback], bool]:
+    """The older versions that one path may show because what was sent since the last sync keeps no order; newest first."""
+    held, top = objects.versions[path], objects.index(path, moment)
+    now = held[top]
+    if not top or now.kind == "dir" or not objects.holds(path.rpartition("/")[0], "dir", moment):
+        return [], False
+    made = objects.made_by(now.moment)
+    before, apart = objects.waited(made - 1), objects.waited(objects.made_by(moment)) < made
+    found: list[Rollback] = []
+    looks = {now.key}
+    for index in range(top - 1, -1, -1):
+        version = held[index]
+        together = objects.made_by(version.moment) > before
+        overtakes = together and objects.mount.order == "any"
+        if version.kind == "dir" or not (apart or overtakes):
+            break
+        if version.key not in looks:
+            if versions is not None and len(found) >= versions:
+                return found, True
+            kind = "overtaken" if overtakes else "behind"
+            found.append(Rollback(path, (Fault(kind, path, top - index),), index, now.key ^ version.key))
+            looks.add(version.key)
+        if not together:
+            break  # what was there at the last sync is as old as it gets
+    return found, False
 
 
 def rollbacks(objects: Objects, path: str, moment: int, versions: int | None) -> tuple[list[Rollback], bool]:
@@ -271,7 +347,7 @@ def find(objects: Objects, born: int, lag: Sequence[str]) -> PutCut:
         raise _misfit(born, lag, f"op {born} sent nothing, so no crash state begins there")
     faults: dict[str, list[Fault]] = {}
     for text in lag:
-        behind, fault = _STEPS.fullmatch(text), _FAULT.fullmatch(text)
+        behind, fault = _STEPS.fullmatch(text), _FAULT.fullmatch(text) or _ORDER.fullmatch(text)
         if behind is not None:
             whole -= int(behind[1])
         elif fault is not None:
@@ -280,13 +356,13 @@ def find(objects: Objects, born: int, lag: Sequence[str]) -> PutCut:
             raise _misfit(born, lag, f"{text!r} is neither a PUT nor a number of objects")
     if whole < 0 or objects.made_by(whole) != born:
         raise _misfit(born, lag, f"op {born} did not send so many objects")
-    if sum(map(len, faults.values())) > objects.mount.faults:
+    if sum(not fault.in_order for own in faults.values() for fault in own) > objects.mount.faults:
         raise _misfit(born, lag, f"at most {objects.mount.faults} PUTs misbehave in one state")
     return _cut(objects, whole, tuple(_rollback(objects, whole, path, set(own), born, lag) for path, own in faults.items()))
 
 
 def _rollback(objects: Objects, moment: int, path: str, faults: set[Fault], born: int, lag: Sequence[str]) -> Rollback:
-    found = rollbacks(objects, path, moment, None)[0] if path in objects.versions else []
+    found = offered(objects, path, moment, None)[0] if path in objects.versions else []
     match = next((one for one in found if set(one.faults) == faults), None)
     if match is None:
         raise _misfit(born, lag, f"no PUT of {path} can have gone wrong in that way by then, or nothing would differ")
@@ -294,10 +370,12 @@ def _rollback(objects: Objects, moment: int, path: str, faults: set[Fault], born
 
 
 def _cut(objects: Objects, moment: int, rolled: tuple[Rollback, ...]) -> PutCut:
-    content = objects.contents[moment]
+    content, first, last = objects.contents[moment], objects.made_by(moment), objects.until(moment)
     for one in rolled:
         content ^= one.change
-    return PutCut(objects, objects.made_by(moment), objects.until(moment), content, moment, rolled)
+    if any(fault.kind == "behind" for one in rolled for fault in one.faults):
+        last = min(last, objects.waits(first) - 1)
+    return PutCut(objects, first, last, content, moment, rolled)
 
 
 def _misfit(born: int, lag: Sequence[str], why: str) -> UsageError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -24,7 +24,7 @@ from pytest_durability.history import Lane, Op
 from pytest_durability.persistence import Mount, PersistenceModel
 from pytest_durability.world.disk import effects as fx
 from pytest_durability.world.disk.chains import NEVER, PAGE
-from pytest_durability.world.disk.copies import count, said
+from pytest_durability.world.disk.copies import Holders, Keepers, count, keepers, said
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.materialise import MASK, token
 from pytest_durability.world.disk.tree import Tree
@@ -81,7 +81,8 @@ class Objects:
     """Everything that one log sent; moment m is when the first m objects have arrived.
 
     `versions`: path -> what was there, oldest first. `sent[m - 1]` made moment m, `contents[m]` is the key of the image then.
-    `syncs`: the ops at which the program waited for everything. `last`: number of the last op.
+    `syncs`: the ops at which the program waited for everything. `last`: number of the last op. `acknowledged`: at which moment
+    which messages were, each with the files that held it and were not sent then.
     """
 
     def __init__(self, initial: Image, model: PersistenceModel) -> None:
@@ -94,7 +95,9 @@ class Objects:
         self.sites: dict[int, str] = {}
         self.syncs: list[int] = []
         self.last = 0
+        self.acknowledged: list[tuple[int, Holders]] = []
         self._said: Counter[str] = Counter()
+        self._keepers: dict[frozenset[str], Keepers] = {}
         self._open: Counter[str] = Counter()
         for path in initial.dirs:
             self._adopt(path, Version(path, "dir"))
@@ -176,10 +179,44 @@ class Objects:
             seq = self.syncs[at]
         return max(self.made_by(moment), seq - 1)
 
+    def waited(self, seq: int) -> int:
+        """The last op up to `seq` at which the program waited for everything; 0: none."""
+        at = bisect_right(self.syncs, seq)
+        return self.syncs[at - 1] if at else 0
+
+    def waits(self, seq: int) -> int:
+        """The first op after `seq` at which the program waits for everything; NEVER: none."""
+        at = bisect_right(self.syncs, seq)
+        return self.syncs[at] if at < len(self.syncs) else NEVER
+
     @cached_property
     def unseen(self) -> frozenset[str]:
         """The messages that were said and never stood in plain text in any file."""
         return frozenset(self._said.keys() - self._holders.keys() - self._open.keys())
+
+    def keepers(self, published: frozenset[str]) -> Keepers:
+        """Who keeps messages, see `copies`."""
+        found = self._keepers.get(published)
+        if found is None:
+            acknowledged = [self._held_by(moment, unsent) for moment, unsent in self.acknowledged]
+            found = self._keepers[published] = keepers(acknowledged, self._changes(), published)
+        return found
+
+    def _held_by(self, moment: int, unsent: Holders) -> Holders:
+        """The files that hold these tokens: at a moment, and as the program changed them since."""
+        return {
+            token: {*paths, *(path for path in self.holders(token) if token in self.at(path, moment).tokens)}
+            for token, paths in unsent.items()
+        }
+
+    def _changes(self) -> Iterator[Holders]:
+        """For each moment the tokens that came to a file or left one, with the files that hold them then."""
+        yield self._held_by(0, dict.fromkeys(self._holders, ()))
+        for moment, sent in enumerate(self.sent, start=1):
+            held = self.versions[sent.path]
+            changed = held[sent.index].tokens.keys() ^ held[sent.index - 1].tokens.keys()
+            if changed:
+                yield self._held_by(moment, dict.fromkeys(changed, ()))
 
     def holders(self, token: str) -> list[str]:
         """The paths that ever held a token."""
@@ -211,6 +248,12 @@ class _Client:
         """Take one op of the log over."""
         if op.lane is Lane.USER and op.kind == "open":
             self._send_all(op.seq)  # the process before this one has ended, and the system closed its files
+        if op.lane is Lane.USER and op.kind == "ack":
+            dirty = [(count(self._tree.data(ino)), self._tree.paths(ino)) for ino in self._dirty]
+            held = {
+                token: [path for counted, paths in dirty if token in counted for path in paths] for token in op.target.split(",")
+            }
+            self._objects.acknowledged.append((self._objects.moments, held))
         if op.lane is not Lane.DISK or op.effect is None:
             return
         self._objects.sites[op.seq] = op.site

@@ -78,6 +78,7 @@ class FileState:
     __slots__ = (
         "_before",
         "_held",
+        "_least",
         "_ones",
         "_plans",
         "_settled",
@@ -111,6 +112,7 @@ class FileState:
         self.older = known.size.alive(low, self.top, seq)
         self.legal = bool(self.older) and self.older[-1] == self.top
         self._before, self._settled = before, settled
+        self._least: Option | None = None
         self._plans: dict[int, _Plan] = {}
         self._ones: dict[bool, list[Option]] = {}
         self.skipped: Sequence[int] = ()
@@ -120,8 +122,11 @@ class FileState:
     @property
     def least(self) -> Option:
         """The state with nothing behind."""
-        plan = self.plan(self.top)
-        return Option((), plan.key, plan.last, plan.size_fresh or bool(plan.fresh))
+        found = self._least
+        if found is None:
+            plan = self.plan(self.top)
+            found = self._least = Option((), plan.key, plan.last, plan.size_fresh or bool(plan.fresh))
+        return found
 
     @property
     def loose(self) -> bool:

@@ -7,15 +7,21 @@ else is resolved as the kernel would, with the real path of each parent director
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from pytest_durability.world.disk.tree import Tree
+
+OUTSIDE: Callable[[str], bool] | None = None
+"""Whether an absolute path is not of the root although it lies below it; for roots that hold the whole file system."""
+
+_MANY = 1000
 
 
 class Paths:
     """Turns path arguments into paths relative to the root (`""` is the root itself)."""
 
-    __slots__ = ("_parents", "_tree", "prefix", "root", "skip")
+    __slots__ = ("_outside", "_parents", "_plain", "_tree", "prefix", "root", "skip")
 
     def __init__(self, root: str, tree: Tree) -> None:
         self.root = root
@@ -23,11 +29,13 @@ class Paths:
         self.skip = len(self.prefix)
         self._tree = tree
         self._parents: dict[str, str] = {}
+        self._plain: dict[Any, str] = {}
+        self._outside = OUTSIDE
 
     def below(self, path: str) -> str | None:
         """The relative form of an absolute, resolved path; None if it is not below the root."""
         if path.startswith(self.prefix):
-            return path[self.skip :]
+            return None if self._outside is not None and self._outside(path) else path[self.skip :]
         return "" if path == self.root else None
 
     def forget(self) -> None:
@@ -50,10 +58,17 @@ class Paths:
                 path = os.fsdecode(path)
             except TypeError:
                 return None
+        elif not self._tree.symlinks and (known := self._plain.get(path)) is not None:
+            return known
         if path.startswith(self.prefix):
             relative: str = path[self.skip :]
             plain = "/." not in relative and "//" not in relative and relative[:1] != "." and relative[-1:] not in ("/", "")
             if not self._tree.symlinks and (plain or _is_plain(relative)):
+                if self._outside is not None and self._outside(path):
+                    return None
+                if len(self._plain) >= _MANY:
+                    self._plain.clear()
+                self._plain[path] = relative
                 return relative
         return self._resolve(path, dir_fd, follow)
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
+
+from pytest_durability.world.disk import real
 
 if TYPE_CHECKING:
     from pytest_durability.world.disk.contents import Contents
@@ -39,6 +42,31 @@ class RecordedFile(io.FileIO):
             io.FileIO.close(self)
         else:
             contents.close_file(self)
+
+
+class ReadFile(RecordedFile):
+    """The raw layer of a file while reads of its kind can be struck: each call that takes bytes is asked about."""
+
+    def _ask(self) -> None:
+        if self.contents is not None and self.readable():
+            self.contents.admit_read(self)
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._ask()
+        return io.FileIO.readinto(self, buffer)
+
+    def readall(self) -> Any:
+        self._ask()
+        return io.FileIO.readall(self)
+
+    def read(self, size: int | None = -1) -> Any:
+        self._ask()
+        return io.FileIO.read(self, -1 if size is None else size)
+
+
+PLAIN: Callable[..., RecordedFile] = RecordedFile
+READING: Callable[..., RecordedFile] = ReadFile
+"""What makes raw files; a fake file system puts its own in these places."""
 
 
 class DeadFile(io.FileIO):
@@ -96,7 +124,7 @@ class DeadFile(io.FileIO):
 def bury(file: RecordedFile) -> None:
     """Close the descriptor of a raw file without flushing what is above it, and make it a `DeadFile`."""
     with suppress(OSError):  # the descriptor may have been closed behind the file's back
-        io.FileIO.close(file)
+        real.file_close(file)
     file.__class__ = DeadFile  # type: ignore[assignment]
 
 

@@ -12,9 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 io_open = io.open
+file_write, file_tell, file_truncate, file_close = io.FileIO.write, io.FileIO.tell, io.FileIO.truncate, io.FileIO.close
 open = os.open
 close = os.close
 write = os.write
+read = os.read
+listdir = os.listdir
+scandir = os.scandir
 fstat = os.fstat
 lseek = os.lseek
 fsync = os.fsync
@@ -37,6 +41,7 @@ SYNC_FAMILY = ("fsync", "fdatasync", "sync")
 _NAMES = (
     *("open", "close", "write", "pwrite", "writev", "pwritev", "sendfile", "copy_file_range", "splice", "ftruncate", "truncate"),
     *("posix_fallocate", "replace", "rename", "link", "symlink", "unlink", "remove", "mkdir", "rmdir", "mknod", "dup", "dup2"),
+    *("read", "readv", "pread", "preadv", "listdir", "scandir"),
     *SYNC_FAMILY,
 )
 
@@ -46,11 +51,14 @@ TABLE: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in _NAM
 if os.name == "posix":
     pwrite = os.pwrite
     pread = os.pread
+    readv = os.readv
     writev = os.writev
     sync = os.sync
     mknod = os.mknod
 if hasattr(os, "fdatasync"):
     fdatasync = os.fdatasync
+if hasattr(os, "preadv"):
+    preadv = os.preadv
 if hasattr(os, "pwritev"):
     pwritev = os.pwritev
 if hasattr(os, "sendfile"):

@@ -10,6 +10,8 @@ import errno as _errno
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +26,7 @@ from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.names import Names
 from pytest_durability.world.disk.paths import Paths
 from pytest_durability.world.disk.rawfile import RecordedFile, bury
+from pytest_durability.world.disk.reads import Reads
 from pytest_durability.world.disk.shut import Shut
 from pytest_durability.world.disk.site import here
 from pytest_durability.world.disk.tree import Tree
@@ -54,6 +57,7 @@ class Recorder:
         self.escapes: list[str] = []
         self.contents = Contents(self)
         self.names = Names(self)
+        self.reads = Reads(self)
         self._held: list[weakref.ref[Any]] = []
 
     def start(self) -> None:
@@ -71,13 +75,16 @@ class Recorder:
             )
         self.running = True
         CALLS.handler = self
+        CALLS.reader = self if self.gate is not None else None
+        if CALLS.sqlite is not None:
+            CALLS.sqlite.begin()
 
     def stop(self) -> None:
         """Watch no longer; files that are open stay open and write unseen. Stopping twice is harmless."""
         with self.lock:
             self.running = False
             if CALLS.handler is self:
-                CALLS.handler = None
+                CALLS.handler = CALLS.reader = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -108,6 +115,8 @@ class Recorder:
                 elif other is not None:
                     other.close()
             self._held.clear()
+            if CALLS.sqlite is not None:
+                CALLS.sqlite.kill(self)
 
     def shut(self) -> bool:
         """Whether the root is gated shut at this moment."""
@@ -121,17 +130,19 @@ class Recorder:
             held[:] = [kept for kept in held if (one := kept()) is not None and not one.closed]
         held.append(weakref.ref(file))
 
-    def record(self, kind: str, ino: int, effect: fx.Effect, size: int = 0, note: str = "") -> None:
-        """Log an op on file or directory `ino` and take its effect over into the tree."""
+    def record(self, kind: str, ino: int, effect: fx.Effect, size: int = 0, note: str = "", depth: int = 3) -> None:
+        """Log an op on file or directory `ino` and take its effect over into the tree. `depth`: see `site.here`."""
         tree = self.tree
         if self.recording:
-            self.history.add(Lane.DISK, kind, tree.path_of(ino), size=size, site=here(), note=note, effect=effect)
+            self.history.add(Lane.DISK, kind, tree.path_of(ino), size=size, site=here(depth), note=note, effect=effect)
         tree.apply(effect)
 
-    def note(self, kind: str, ino: int, effect: fx.Sync | fx.SyncDir | fx.SyncAll | fx.Close, note: str = "") -> None:
-        """Log an op that changes nothing a program can read, so that the tree need not be told."""
+    def note(
+        self, kind: str, ino: int, effect: fx.Sync | fx.SyncDir | fx.SyncAll | fx.Close, note: str = "", depth: int = 3
+    ) -> None:
+        """Log an op that changes nothing a program can read, so that the tree need not be told. `depth`: see `site.here`."""
         if self.recording:
-            self.history.add(Lane.DISK, kind, self.tree.path_of(ino), site=here(), note=note, effect=effect)
+            self.history.add(Lane.DISK, kind, self.tree.path_of(ino), site=here(depth), note=note, effect=effect)
 
     def record_at(self, kind: str, path: str, effect: fx.Effect, size: int = 0, note: str = "") -> None:
         """Log an op whose target is `path` and take its effect over into the tree."""
@@ -161,6 +172,25 @@ class Recorder:
             self.failed(kind, path, error, size)
             raise error
         return decision
+
+    def wants(self, kind: str) -> bool:
+        """Whether the gate is to be asked about reads of this kind."""
+        return self.gate is not None and kind in getattr(self.gate, "reads", ())
+
+    def ask_read(self, kind: str, path: str, *names: Any) -> None:
+        """As `ask`, for an operation that changes nothing; if it passes, nothing is logged."""
+        if self.wants(kind):
+            self.ask(kind, path, 0, *names)
+
+    @contextmanager
+    def unasked(self) -> Iterator[None]:
+        """While this lasts, the gate is left alone: what reads below the root is the harness."""
+        with self.lock:
+            gate, self.gate = self.gate, None
+            try:
+                yield
+            finally:
+                self.gate = gate
 
     def ask_note(self, kind: str, path: str, size: int = 0, *names: Any) -> str:
         """As `ask`, for operations that cannot be short: the note that the gate wants on the op."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from pytest_durability.errors import UsageError
 from pytest_durability.history import History, Lane, Op
 from pytest_durability.persistence import model as model_named
 from pytest_durability.verdict import Loss, VacuousRun
-from pytest_durability.world.disk.image import EMPTY, Image
+from pytest_durability.world.disk.calls import CALLS
+from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.injection import Injection, Injections, Match
 from pytest_durability.world.disk.recorder import Recorder
 from pytest_durability.world.disk.states import Log, State, build, walk
@@ -64,14 +65,26 @@ class SimDisk:
     def __init__(self, arena: Arena, history: History) -> None:
         self._arena, self._history = arena, history
         self._injections = Injections()
-        self._initial: Image = EMPTY
+        self._initial: Image = arena.blank
         self._base = 0
-        self._recorder = self._recorder_for(EMPTY)
+        self._recorder = self._recorder_for(arena.blank)
 
     @property
     def ops(self) -> list[Op]:
         """The recorded disk operations, in order."""
         return self._history.lane(Lane.DISK)
+
+    @property
+    def sqlite(self) -> str:
+        """How SQLite's own writes are seen (`patch` or `register`, and its version), or why they are not."""
+        tap = CALLS.sqlite
+        return f"not seen: {CALLS.sqlite_unseen}" if tap is None else tap.describe()
+
+    def lock(self, name: str, *, begin: str = "IMMEDIATE") -> AbstractContextManager[None]:
+        """Hold the write lock of the SQLite database `name` by a second connection, until the block ends; waiting takes no time."""
+        from pytest_durability.world.disk.sqlite.locks import holding
+
+        return holding(self._arena.root / name, begin=begin)
 
     def verify(self) -> None:
         """Check that replaying the log gives the live directory.
@@ -127,7 +140,10 @@ class SimDisk:
         return self._injections.tear(match, keep)
 
     def fail(self, op: str, match: Match = "*", error: str = "EIO") -> Injection:
-        """The next `op` (write, fsync, rename, create ...) on a matching file raises OSError with this errno name."""
+        """The next `op` (write, fsync, rename, create ..., or open, read, list, lock) on a matching file raises OSError with this errno name.
+
+        An `open`, `read` or `list` is one of what is there; what is absent is answered by the system and goes on waiting.
+        """
         return self._injections.fail(op, match, error)
 
     def fill(self, bytes_left: int | None = 0) -> None:
@@ -164,7 +180,7 @@ class SimDisk:
                 self._arena.mount(image)
                 guest.start()
                 try:
-                    yield self._arena.root
+                    yield self._arena.home
                 finally:
                     guest.kill()
                     guest.stop()

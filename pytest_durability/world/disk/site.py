@@ -28,9 +28,16 @@ _SITES: dict[int, tuple[CodeType, dict[int, str]]] = {}
 """Identity of a code object -> that object and, per instruction, the site as text; asked for with each op."""
 
 
-def here() -> str:
-    """`path:line` of the innermost frame that counts, `""` if there is none; for the recorder, three calls deep in it."""
-    frame: FrameType | None = sys._getframe(3)
+def here(depth: int = 3) -> str:
+    """`path:line` of the innermost frame that counts, `""` if there is none.
+
+    `depth`: how many calls deep in the recorder this is asked; each frame that is not looked at saves its making.
+    """
+    frame: FrameType | None
+    try:
+        frame = sys._getframe(depth)
+    except ValueError:  # nobody called: a file that is closed by the end of its thread
+        frame = None
     while frame is not None:
         code = frame.f_code
         name = code.co_filename

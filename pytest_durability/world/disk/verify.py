@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 
 from pytest_durability.errors import RecorderError
+from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.disk.image import Image, snapshot
 from pytest_durability.world.disk.recorder import Recorder
 
 _SHOWN = 10
 _SQLITE = b"SQLite format 3\0"
+_REBUILT = "-shm"  # SQLite's index of its log: shared memory, which is made anew after each crash and so never recorded
 _SQLITE_TAILS = ("-wal", "-shm", "-journal")
 
 
@@ -23,8 +25,11 @@ def verify(recorder: Recorder) -> None:
     Raises:
         RecorderError: they differ; each path is named with what was expected and what is there.
     """
+    if CALLS.sqlite is not None:
+        CALLS.sqlite.settle(recorder)
     expected = recorder.tree.image()
-    actual = snapshot(recorder.root)
+    with recorder.unasked():
+        actual = snapshot(recorder.root)
     problems = [*recorder.escapes, *_differences(expected, actual, recorder.root)]
     if not problems:
         return
@@ -45,7 +50,7 @@ def _differences(expected: Image, actual: Image, root: str) -> list[str]:
     found = []
     for path in sorted(old.keys() | new.keys()):
         was, now = old.get(path), new.get(path)
-        if was != now:
+        if was != now and not (path.endswith(_REBUILT) and path.removesuffix(_REBUILT) in old):
             found.append(f"{path}: {_shown(was)} recorded, {_shown(now)} on disk ({_suspect(path, now, root)})")
     return found
 
@@ -67,7 +72,7 @@ def _shown(content: bytes | str | None) -> str:
 def _suspect(path: str, content: bytes | str | None, root: str) -> str:
     """A guess at what wrote a file unseen."""
     if path.endswith(_SQLITE_TAILS) or (isinstance(content, bytes) and content.startswith(_SQLITE)):
-        return "SQLite database: not recorded by the file recorder"
+        return f"SQLite database: not recorded ({CALLS.sqlite_unseen or 'opened outside of the recording, or by another SQLite'})"
     if _is_mapped(os.path.join(root, path)):
         return "the file is mapped into memory: mmap is not recorded"
     return "a child process, io.FileIO used directly, or native code"

@@ -120,6 +120,11 @@ class Provider:
         with self._lock:
             return self._script.add(reply)
 
+    def withdraw(self) -> None:
+        """Take back what is scripted and was not asked for, because the turn that it was for is over."""
+        with self._lock:
+            self._script = Script()
+
     def idle(self) -> list[str]:
         """The cuts and rejections that did not strike so far, in words."""
         return self._script.idle()

@@ -43,6 +43,7 @@ class Turns:
         self._loop: TurnLoop | None = None
         self._cancels: dict[str, int] = {}
         self._overlaps = 0
+        self._ran = 0
         self._touched: set[str] = set()
         self._declared = False
 
@@ -86,6 +87,7 @@ class Turns:
         if how not in HOW:
             raise UsageError(f"overlap(how={how!r})", fix=f"choose from: {', '.join(map(repr, HOW))}")
         _outside()
+        self._ran += 1
         given = None if order is None else Order.of(order)
         chooser, attempt = self._chooser(given), self.chooser
         cancels = {**(dict(given.cancels) if given else {}), **self._cancels}
@@ -127,7 +129,11 @@ class Turns:
         `cancel`: turns are cancelled too, at each of their suspensions. `declared`: each step says by `touch(name)` everything that it
         reads or writes and another turn could too; then orders are left out that differ only in the order of independent steps.
         What the program raises leaves here, with the shortest order that makes it fail as a note.
+
+        Raises:
+            VacuousRun: the program ran no turns together.
         """
+        before = self._ran
         search = Search(preemptions=preemptions, limit=limit, rare=rare, cancel=cancel, seed=seed)
         self._declared = declared
         try:
@@ -138,6 +144,10 @@ class Turns:
                     raise self._told(program, attempt, error, search.runs)
         finally:
             self._declared = False
+        if self._ran == before:
+            raise VacuousRun(
+                "the program never called world.turns.overlap", because=("no two turns ran together, so nothing was tried",)
+            )
         return Explored(search.runs, search.bound, search.complete, search.left_out)
 
     def touch(self, name: str) -> None:

@@ -56,7 +56,7 @@ def test_two_faults_strike_one_after_the_other(faults):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda faults: faults.fail("read", "*", "EIO"),
+        lambda faults: faults.fail("stat", "*", "EIO"),
         lambda faults: faults.fail("", "*", "EIO"),
         lambda faults: faults.fail("write", "*", "ENOTHING"),
         lambda faults: faults.fail("write", "*", "errorcode"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_durability.errors import RecorderError, UsageError
 from pytest_durability.history import History, Lane, Op
-from pytest_durability.persistence import NETPUT, STRICT, Mount
+from pytest_durability.persistence import NETPUT, STRICT, Mount, model
 from pytest_durability.world.disk import effects as fx
 from pytest_durability.world.disk.image import EMPTY, File, Image
 from pytest_durability.world.disk.objects import Objects
@@ -275,10 +275,10 @@ def test_the_walk_finds_what_a_naive_replay_finds(mount, codes):
 
 
 @thorough
-@given(codes=CODES, faults=st.integers(0, 3))
-def test_a_state_is_found_again_by_its_name(codes, faults):
+@given(codes=CODES, faults=st.integers(0, 3), order=st.sampled_from(["fifo", "per_key", "any"]))
+def test_a_state_is_found_again_by_its_name(codes, faults, order):
     """Name, crash points, content and bytes are those of the walk, in any build of the log, and no two have one name."""
-    mount = Mount(faults=faults)
+    mount = Mount(faults=faults, order=order, ack_loss="until_close" if order == "fifo" else "until_fsync")
     _, objects = made(codes, mount)
     _, again = made(codes, mount)
     cuts = list(walk(objects, lagging=None, versions=None))
@@ -288,6 +288,75 @@ def test_a_state_is_found_again_by_its_name(codes, faults):
         assert (found.first, found.last, found.content, found.lag) == (cut.first, cut.last, cut.content, cut.lag)
         assert found.image() == cut.image()
         assert len(cut.picks) <= faults
+
+
+def left_by(naive, point, order):
+    """For each path what it may hold if the crash comes after op `point` of a mount without order, and what it holds at best."""
+    waited = max((s for s in naive.syncs if s <= point), default=0)
+    held: dict[str, list[object]] = {}
+    best: dict[str, object] = {}
+    window: dict[str, int] = {}
+    for seq, path, value in naive.sends:
+        if seq > point:
+            break
+        since = max((s for s in naive.syncs if s < seq), default=0)
+        together = window.get(path) == since and order == "any"
+        if seq <= waited:
+            held[path] = [*(held[path] if together else []), value]
+        else:
+            held[path] = [*held.get(path, [None]), value]
+        window[path], best[path] = since, value
+    return held, best
+
+
+FILES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), max_size=14)
+
+
+@pytest.mark.parametrize("order", ["per_key", "any"])
+@thorough
+@given(codes=FILES)
+def test_without_order_each_path_stands_for_itself(order, codes):
+    """Nothing but what some arrival of what was under way leaves; and all of that, as long as at most two paths differ."""
+    naive, objects = made(codes, Mount(ack_loss="until_fsync", order=order, faults=0))
+    shown: dict[int, set[object]] = {}
+    for cut in walk(objects, lagging=None, versions=None):
+        for point in range(cut.first, cut.last + 1):
+            shown.setdefault(point, set()).add(listed(cut.image()))
+    for point in range(len(naive.effects) + 1):
+        held, best = left_by(naive, point, order)
+        single = [(path, value) for path in held for value in held[path]]
+        for content in shown.get(point, ()):
+            there = dict(content)
+            assert all(there.get(path) in held[path] for path in held)
+        for first in single:
+            for second in single:
+                changed = {**best, **dict((first, second))} if order == "per_key" or not naive.syncs else best
+                assert frozenset((p, v) for p, v in changed.items() if v is not None) in shown[point]
+
+
+def test_what_no_order_means():
+    """Two files saved without a sync between them: the second alone may be there; after a sync only an earlier PUT of it may win."""
+    first, second = [fx.Create(0, "a", 1), *append(1, 0, b"1")], [fx.Create(0, "b", 2), *append(2, 0, b"2"), *append(2, 1, b"3")]
+
+    def left(order, *effects):
+        cuts = states(*first, *second, *effects, model=model(f"netput(order={order},ack_loss=until_fsync,faults=0)"))
+        return [cut.image().data() for cut in cuts if cut.last == cut.objects.last]
+
+    assert {"b": b"2"} not in left("fifo")
+    assert {"b": b"2"} in left("per_key")
+    assert left("per_key", fx.SyncAll()) == [{"a": b"1", "b": b"23"}]
+    assert left("any", fx.SyncAll()) == [{"a": b"1", "b": b"23"}, {"a": b"1", "b": b"2"}]
+
+
+def test_a_missing_order_excuses_only_what_a_sync_would_not_have_saved():
+    """What is behind was never waited for, so that its loss is one; what was overtaken may be missing."""
+    named_model = model("netput(order=any,faults=0)")
+    effects = ["append u1", *LIVE, *append(1, 0, b"zu1z"), "ack u1", "append u2", *append(1, 4, b"zu2z"), "ack u2", fx.Sync(1)]
+    cuts = {(cut.last, cut.lag): cut for cut in states(*effects, model=named_model)}
+    behind = [cut.taken(frozenset(), Counter()) for (_, lag), cut in cuts.items() if lag == ("behind(live)<-2",)]
+    assert behind == [frozenset()] * len(behind) != []
+    assert cuts[11, ("overtaken(live)<-1",)].taken(frozenset(), Counter()) == {"u2"}
+    assert "keeps no order" in cuts[11, ("overtaken(live)<-1",)].losses()[-1].why
 
 
 @thorough

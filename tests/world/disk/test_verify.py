@@ -56,15 +56,17 @@ def test_child_processes_are_flagged(recorder, space):
 
 def test_sqlite_is_flagged_by_name(recorder, space):
     """A SQLite database is named as what it is, and so are its side files."""
+    recorder.stop()  # what SQLite opens while nobody records, it writes unseen for ever
     connection = sqlite3.connect(space / "x.db")
     connection.execute("pragma journal_mode=wal")
+    recorder.start()
     connection.execute("create table t(x)")
     connection.commit()
     said = complaint(recorder)
     connection.close()
-    for name in ("x.db", "x.db-wal", "x.db-shm"):
+    for name in ("x.db", "x.db-shm"):
         assert f"{name}: nothing recorded" in said
-    assert said.count("SQLite database: not recorded by the file recorder") == 3
+    assert said.count("SQLite database: not recorded (opened outside of the recording, or by another SQLite)") == 2
 
 
 def test_mapped_files_are_flagged(recorder, space):

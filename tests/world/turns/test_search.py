@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from pytest_durability.verdict import VacuousRun
 from pytest_durability.world.turns.search import Search
 from pytest_durability.world.turns.turns import Turns
 
@@ -218,3 +219,9 @@ def test_a_program_that_does_not_repeat_is_told(turns):
         turns.overlap(*[appending([], "a", 3)] * (3 if len(runs) == 1 else 2))
 
     assert not turns.explore(program, preemptions=1, rare=0).complete
+
+
+def test_a_program_without_an_overlap_is_vacuous():
+    """A search in which no two turns ran together must not pass: it tried nothing."""
+    with pytest.raises(VacuousRun, match="never called"):
+        Turns().explore(lambda: None)
