@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_durability.plugin import options
-from pytest_durability.plugin.fixture import STATE, Durability, State, anomalies
+from pytest_durability.plugin.state import STATE, State, anomalies
 
 if TYPE_CHECKING:
+    from pytest_durability.plugin.fixture import Durability
     from pytest_durability.verdict import Anomaly
 
 
@@ -44,6 +45,13 @@ def pytest_configure_node(node: Any) -> None:
     """The controller of xdist draws the seed and hands it, with the directory, to each worker."""
     told = node.config.stash[STATE].options
     node.workerinput["durability"] = {"seed": told.seed, "directory": str(told.directory)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Add up what a worker of xdist counted; one that crashed sent nothing."""
+    del error
+    node.config.stash[STATE].statistics.merge(getattr(node, "workeroutput", {}).get("durability"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -80,6 +88,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def durability(request: pytest.FixtureRequest) -> Durability:
     """Breaks the world under a session store and judges what survives: `durability.sweep(MyAdapter)`."""
+    from pytest_durability.plugin.fixture import Durability
+
     return Durability(request.config)
 
 
@@ -114,11 +124,13 @@ def _note_verdict(item: pytest.Item, when: str, error: BaseException | None, fou
 
 
 def _sections(item: pytest.Item, anomaly: Anomaly, number: int) -> Iterator[tuple[str, str]]:
+    from pytest_durability.plugin import pages
     from pytest_durability.report import text
 
     if anomaly.result is None:
         return
-    for title, content in text.sections(anomaly.result, test=item.nodeid, verbosity=item.config.get_verbosity()):
+    html = pages.written(item.config, anomaly, item.nodeid)
+    for title, content in text.sections(anomaly.result, test=item.nodeid, html=html, verbosity=item.config.get_verbosity()):
         yield (f"{title} ({number} {type(anomaly).__name__})" if number else title), content
 
 
@@ -132,16 +144,46 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A replay that never took place must not look like a store that was repaired."""
-    if not hasattr(session.config, "workerinput") and exitstatus == pytest.ExitCode.OK and _unreplayed(session.config):
+    """A worker hands on its figures. A replay that never took place, and a search that reached too little, are no success."""
+    state = session.config.stash[STATE]
+    if hasattr(session.config, "workerinput"):
+        output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]  # of xdist
+        output["durability"] = state.statistics.to_data() if state.counted else {}
+    elif exitstatus == pytest.ExitCode.OK and (_unreplayed(session.config) or _shortfall(state)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _shortfall(state: State, verbosity: int = 0) -> list[str]:
+    if not state.counted:
+        return []
+    from pytest_durability.plugin.statistics import shortfall
+
+    return shortfall(state.statistics, state.options.fail_under, verbosity)
+
+
+def _unmeasured(config: pytest.Config) -> str:
+    """A threshold that had nothing to apply to is told and does not fail: a run of other tests is no wrong run."""
+    state = config.stash[STATE]
+    told = state.options
+    if told.fail_under is None or told.replay is not None or _planned(config):
+        return ""
+    if state.counted and state.statistics.coverage is not None:
+        return ""
+    return f"fault coverage was not measured, no test ran a search: --durability-fail-under={told.fail_under:g} is not applied"
+
+
+def _planned(config: pytest.Config) -> bool:
+    return any(config.getoption(name, default=False) for name in ("collectonly", "setuponly"))
 
 
 def _unreplayed(config: pytest.Config) -> str:
     state = config.stash[STATE]
     case = state.options.replay
-    planned = config.getoption("collectonly", default=False) or config.getoption("setuponly", default=False)
-    if case is None or planned or any(name == options.PREFIX + "replayed" for said in state.said.values() for name, _ in said):
+    if (
+        case is None
+        or _planned(config)
+        or any(name == options.PREFIX + "replayed" for said in state.said.values() for name, _ in said)
+    ):
         return ""
     where = f" of the test {case.test}" if case.test else ""
     return f"case {case.id}{where} was not replayed: no test that was run sweeps {case.adapter}"
@@ -161,14 +203,16 @@ class _Listener:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line for each finding that did not fail its test; with -v one line for each sweep, with -vv its table."""
-    lines = list(_summary(config.stash[STATE], config.get_verbosity()))
-    if missed := _unreplayed(config):
-        lines.append(missed)
+    """One line for each finding that did not fail its test; with -v one line for each sweep, with -vv its table; the fault coverage."""
+    state, verbosity = config.stash[STATE], config.get_verbosity()
+    lines = [*_summary(state, verbosity), *(state.statistics.lines(verbosity) if state.counted else ())]
+    lines += [line for line in (_unreplayed(config), _unmeasured(config)) if line]
+    lines += _shortfall(state, verbosity)
     if lines:
+        terminalreporter.ensure_newline()
         terminalreporter.section("durability")
         for line in lines:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line, red=line.startswith("FAIL "))
 
 
 def _summary(state: State, verbosity: int) -> Iterator[str]:

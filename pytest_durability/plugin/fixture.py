@@ -7,39 +7,27 @@ reach the terminal and the junit file under xdist too; what it found is raised a
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from pytest_durability.plugin.options import PREFIX, Options, marker
+from pytest_durability.plugin.state import STATE, anomalies
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pytest_durability.explore.case import Case
+    from pytest_durability.explore.machine import SessionMachine
     from pytest_durability.explore.settings import Context
-    from pytest_durability.verdict import Anomaly, Result, SweepReport
+    from pytest_durability.verdict import Result, SweepReport
     from pytest_durability.world.world import World
 
 T = TypeVar("T")
 NOTES = 20
 """So many different things of one kind are noted on one test."""
-
-
-@dataclass
-class State:
-    """What the plugin remembers of one run: the test that is running, and what tests said for the end of the run."""
-
-    options: Options
-    item: pytest.Item | None = None
-    said: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-
-
-STATE = pytest.StashKey[State]()
-"""Where the state of a run hangs on its `pytest.Config`."""
 
 
 class Durability:
@@ -75,13 +63,54 @@ class Durability:
         from pytest_durability.explore.gate import check
 
         told = call.marker
+        seed = call.asked_seed(seed)
+        call.note("seed", str(call.context.seed if seed is None else seed))
         report = call.run(
             lambda: check(
                 adapter,
                 faults=faults,
                 models=models,
                 max_examples=told.get("max_examples") if max_examples is None else max_examples,
-                seed=told.get("seed") if seed is None else seed,
+                seed=seed,
+                isolation=told.get("isolation", "same") if isolation is None else isolation,
+                context=call.context,
+            )
+        )
+        call.note_sweep(report)
+        return report
+
+    def run_machine(
+        self,
+        machine: type[SessionMachine],
+        *,
+        faults: Any = None,
+        models: Any = None,
+        max_examples: int | None = None,
+        seed: int | None = None,
+        isolation: str | None = None,
+    ) -> SweepReport:
+        """As `check`, with a machine of the user's own: a subclass of `SessionMachine` with rules and invariants besides.
+
+        Raises:
+            Anomaly: as `check`; what a rule or an invariant of the machine raises leaves as it is.
+            UsageError, AdapterError: as `check`.
+        """
+        __tracebackhide__ = True
+        call = self._call()
+        from pytest_durability.explore.gate import run_machine
+
+        if call.options.replay is not None:
+            return call.replay_instead(machine.adapter, call.options.replay)
+        told = call.marker
+        seed = call.asked_seed(seed)
+        call.note("seed", str(call.context.seed if seed is None else seed))
+        report = call.run(
+            lambda: run_machine(
+                machine,
+                faults=faults,
+                models=models,
+                max_examples=told.get("max_examples") if max_examples is None else max_examples,
+                seed=seed,
                 isolation=told.get("isolation", "same") if isolation is None else isolation,
                 context=call.context,
             )
@@ -115,6 +144,7 @@ class Durability:
         if call.options.replay is not None:
             return call.replay_instead(adapter, call.options.replay)
         told = call.marker
+        call.note("seed", str(call.context.seed))
         report = call.run(
             lambda: sweep(
                 adapter,
@@ -188,6 +218,11 @@ class _Call:
             replay=self.options.replay,
         )
 
+    def asked_seed(self, seed: int | None) -> int | None:
+        """The seed that somebody asked for, the closest one; None if nobody did, so that earlier failures are tried too."""
+        asked = self.marker.get("seed", self.options.seed if self.options.seeded else None)
+        return asked if seed is None else seed
+
     def run(self, action: Callable[[], T]) -> T:
         """Do it; a finding or a misuse then seems to come from the line of the user's test, not from inside the harness."""
         __tracebackhide__ = True
@@ -240,22 +275,16 @@ class _Call:
             said.append((PREFIX + name, f"more than {NOTES}, the others are not shown"))
 
     def note_sweep(self, report: SweepReport) -> None:
-        """Note what a sweep did and what it found elsewhere."""
+        """Note what a sweep or a search did and what it found elsewhere."""
+        from pytest_durability.plugin import pages
         from pytest_durability.report import text
 
+        self.config.stash[STATE].statistics.add(report)
         self.note("sweep", text.headline(report))
+        if report.models:
+            self.note("models", text.counts(report))
         for anomaly in report.portability:
             self.note("portability", text.finding(anomaly))
+            pages.written(self.config, anomaly, self.item.nodeid if self.item is not None else "")
         if self.config.get_verbosity() > 1:
             self.note("table", text.summary(report))
-
-
-def anomalies(error: BaseException | None) -> list[Anomaly]:
-    """The anomalies of an exception: itself, or those in an exception group."""
-    # Before this module is loaded no anomaly can exist, and an unrelated run must not load it.
-    verdict = sys.modules.get("pytest_durability.verdict")
-    if verdict is None or error is None:
-        return []
-    if isinstance(error, BaseExceptionGroup):
-        return [anomaly for part in error.exceptions for anomaly in anomalies(part)]
-    return [error] if isinstance(error, verdict.Anomaly) else []

@@ -7,6 +7,7 @@ valid ones. The closest wins: call argument, marker, command line, configuration
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,21 +25,29 @@ _HELP = {
     "seed": "the seed of everything that is drawn (default: drawn anew; 0 with the profile ci)",
     "models": "persistence models to explore, separated by commas (default: they follow from the promise)",
     "dir": "directory of saved cases (default: .durability in the root directory)",
+    "fail_under": "fail if less than this part of the fault points was reached over all tests (default: never fail for it)",
 }
+_METAVARS = {"seed": "N", "dir": "DIR", "models": "A,B", "fail_under": "PERCENT"}
+_HTML_HELP = "write an HTML report of each finding next to its saved case"
 _REPLAY_HELP = "run exactly the saved case with this id (or the case in this file), and no other test"
 PREFIX = "durability_"
 _SEEDS = 1 << 64
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of this run, checked."""
+    """The options of this run, checked; `seeded`: whether somebody asked for the seed."""
 
     profile: str
     seed: int
     models: tuple[str, ...] | None
     directory: Path
     replay: Case | None
+    seeded: bool
+    fail_under: float | None
+    html: bool
     given: tuple[str, ...]
 
 
@@ -46,11 +55,18 @@ def add(parser: pytest.Parser) -> None:
     """Each option on the command line has a twin in the configuration file, in snake case."""
     group = parser.getgroup("durability", "durability of session stores")
     for name, text in _HELP.items():
-        metavar = {"seed": "N", "dir": "DIR", "models": "A,B"}.get(name, "NAME")
-        group.addoption(f"--durability-{name}", dest=PREFIX + name, default=None, metavar=metavar, help=text)
+        group.addoption(_flag(name), dest=PREFIX + name, default=None, metavar=_METAVARS.get(name, "NAME"), help=text)
         parser.addini(PREFIX + name, text, default="")
+    group.addoption(
+        "--durability-html", dest="durability_html", action="store_const", const="true", default=None, help=_HTML_HELP
+    )
+    parser.addini("durability_html", _HTML_HELP, default="")
     group.addoption("--durability-replay", dest="durability_replay", default=None, metavar="ID|FILE", help=_REPLAY_HELP)
     parser.addini("durability_replay", _REPLAY_HELP, default="")
+
+
+def _flag(name: str) -> str:
+    return f"--durability-{name.replace('_', '-')}"
 
 
 def read(config: pytest.Config) -> Options:
@@ -60,7 +76,7 @@ def read(config: pytest.Config) -> Options:
         pytest.UsageError: a value that is not one of the valid ones, or a case that cannot be read.
     """
     given: dict[str, str] = {}
-    for name in (*_HELP, "replay"):
+    for name in (*_HELP, "replay", "html"):
         value = config.getoption(PREFIX + name, default=None)
         text = str(config.getini(PREFIX + name) if value is None else value).strip()
         if text:
@@ -78,7 +94,10 @@ def read(config: pytest.Config) -> Options:
         models=_models(given["models"], "--durability-models") if "models" in given else None,
         directory=directory,
         replay=_load(given["replay"], directory) if "replay" in given else None,
-        given=tuple(f"{name}={text}" for name, text in given.items()),
+        seeded="seed" in given,
+        fail_under=_percent(given["fail_under"], _flag("fail_under")) if "fail_under" in given else None,
+        html=_truth(given["html"], "--durability-html") if "html" in given else False,
+        given=tuple(f"{name.replace('_', '-')}={text}" for name, text in given.items()),
     )
 
 
@@ -97,6 +116,18 @@ def _seed(text: str, where: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > len(str(_SEEDS)) or int(text) >= _SEEDS:
         raise pytest.UsageError(f"{where}: {text[:40]!r} is not a seed. Valid seeds: 0 to {_SEEDS - 1}.")
     return int(text)
+
+
+def _percent(text: str, where: str) -> float:
+    if not _PERCENT.fullmatch(text) or float(text) > 100:  # noqa: PLR2004  the whole
+        raise pytest.UsageError(f"{where}: {text[:40]!r} is not a percentage. Valid percentages: 0 to 100, such as 80 or 92.5.")
+    return float(text)
+
+
+def _truth(text: str, where: str) -> bool:
+    if text.lower() not in _TRUTHS:
+        raise pytest.UsageError(f"{where}: {text[:40]!r} is neither yes nor no. Valid values: {', '.join(_TRUTHS)}.")
+    return _TRUTHS[text.lower()]
 
 
 def _profile(text: Any, where: str) -> str:

@@ -21,7 +21,7 @@ _INDENT = " " * 10
 
 def difference(result: Result) -> str:
     """Expected rows, observed rows and lost operations as text."""
-    missing, extra = _marks(result.expected, result.observed)
+    missing, extra = marks(result.expected, result.observed)
     lines = _side("must be there", result.expected, missing, "-", "nothing yet")
     lines += _side("came back", result.observed, extra, "+", "nothing")
     if result.losses:
@@ -37,9 +37,9 @@ def _key(row: str) -> tuple[str, ...]:
     return find(row) or (row.strip(),)
 
 
-def _marks(expected: Sequence[str], observed: Sequence[str]) -> tuple[set[int], set[int]]:
-    """Indices of the rows that have no partner on the other side, in order."""
-    left, right = [_key(row) for row in expected[:MOST]], [_key(row) for row in observed[:MOST]]
+def marks(expected: Sequence[str], observed: Sequence[str], most: int = MOST) -> tuple[set[int], set[int]]:
+    """Indices of the rows that have no partner on the other side, in order; of each side only the first `most` are looked at."""
+    left, right = [_key(row) for row in expected[:most]], [_key(row) for row in observed[:most]]
     missing, extra = set(range(len(left))), set(range(len(right)))
     for block in SequenceMatcher(None, left, right, autojunk=False).get_matching_blocks():
         missing -= set(range(block.a, block.a + block.size))

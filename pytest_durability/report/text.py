@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from textwrap import wrap
 
 from pytest_durability.faults import Crash
 from pytest_durability.report.difference import difference
@@ -22,10 +23,10 @@ FINDINGS = 20
 _MODEL_ROW = "  {:<21}{:>7}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}"
 
 
-def sections(result: Result, *, test: str = "", verbosity: int = 0) -> list[tuple[str, str]]:
+def sections(result: Result, *, test: str = "", html: str = "", verbosity: int = 0) -> list[tuple[str, str]]:
     """Title and text of each section below a failure, in reading order.
 
-    `test` is the pytest node id for the command that reproduces it. A negative `verbosity` keeps that command only, a
+    `test` is the pytest node id for the command that reproduces it, `html` where the same is as a page. A negative `verbosity` keeps that command only, a
     positive one shows all ops.
     """
     if verbosity < 0:
@@ -33,7 +34,7 @@ def sections(result: Result, *, test: str = "", verbosity: int = 0) -> list[tupl
     return [
         ("durability: timeline", timeline(result, everything=verbosity > 0)),
         ("durability: state", difference(result)),
-        ("durability: reproduce", reproduce(result, test)),
+        ("durability: reproduce", reproduce(result, test, html)),
     ]
 
 
@@ -45,7 +46,7 @@ def command(result: Result, test: str) -> str:
     return plain(shlex.join(words))
 
 
-def reproduce(result: Result, test: str = "") -> str:
+def reproduce(result: Result, test: str = "", html: str = "") -> str:
     """What to type to see it again, and the two texts that define the run."""
     faults = list(result.schedule or ())
     crashes = sum(isinstance(fault, Crash) for fault in faults) or int(bool(result.model))
@@ -56,8 +57,17 @@ def reproduce(result: Result, test: str = "") -> str:
     if result.losses:
         numbers.append(f"{count(len(result.losses), 'operation')} lost")
     lines = [f"  {', '.join(numbers)}", f"  exact     {command(result, test)}"]
+    lines += _listed("html", [html] if html else [])
     lines += _listed("fault", [str(fault) for fault in faults])
+    if result.fails_under or result.holds_under:
+        lines += wrap(f"models    {by_model(result)}", WIDTH, initial_indent="  ", subsequent_indent=" " * 12)
     return "\n".join(lines + _listed("workload", [str(step) for step in result.workload or ()]))
+
+
+def by_model(result: Result) -> str:
+    """`fails under: posix; holds under: process-kill, strict`: which models suffice to show it, and which do not."""
+    sides = (("fails under", result.fails_under), ("holds under", result.holds_under))
+    return "; ".join(f"{label}: {', '.join(names)}" for label, names in sides if names)
 
 
 def _listed(label: str, texts: Sequence[str]) -> list[str]:
@@ -86,6 +96,14 @@ def headline(report: SweepReport) -> str:
     return plain(
         f"{report.adapter}: {report.verdict.value}, {count(report.operations, 'operation')}, "
         f"{count(report.states, 'crash state')}{f' under {models}' if models else ''}"
+        f"{f'; {report.stronger} would hold too' if report.stronger and not report.anomalies else ''}"
+    )
+
+
+def counts(report: SweepReport) -> str:
+    """What was tried and found under each model, as one line: `posix 120 states 1 finding, strict 80 states 0 findings`."""
+    return ", ".join(
+        f"{model.model} {count(model.states, 'state')} {count(model.findings, 'finding')}" for model in report.models
     )
 
 
@@ -99,6 +117,8 @@ def summary(report: SweepReport, *, timing: bool = True) -> str:
         lines += _bounds(report.models)
     lines += _findings("fails", report.anomalies)
     lines += _findings("portability", report.portability)
+    if report.holds_under and not report.anomalies:
+        lines.append(f"  nothing found under {', '.join(report.holds_under)}, which the promise does not name")
     lines += [fit(f"  not judged: {reason}", WIDTH) for reason in report.unknown[:FINDINGS]]
     lines += _cut(len(report.unknown))
     if timing:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_durability.history import Lane, Op, Outcome
+from pytest_durability.observation import plain
 from pytest_durability.report.words import WIDTH, fit
-from pytest_durability.verdict import Result
+from pytest_durability.turn import DELIVERED
+from pytest_durability.verdict import LostDelivered, Result
 
 WHOLE = 40
 """Up to so many ops all are shown; above, the witnesses and the lost ones with their neighbours."""
@@ -20,7 +22,8 @@ MOST = 2_000
 NEIGHBOURS = 2
 _LOST_SHOWN = 6
 _FOLDED = 3
-_LANES = (Lane.USER, Lane.STREAM, Lane.DISK, Lane.PROVIDER)
+LANES = (Lane.USER, Lane.STREAM, Lane.DISK, Lane.PROVIDER)
+"""In the order of their columns."""
 _NUMBER = 7
 _USER = 30
 
@@ -38,18 +41,18 @@ class _Row:
 
 def timeline(result: Result, *, everything: bool = False) -> str:
     """The timeline as text; `everything` shows all ops (up to 2,000) instead of the witnesses and their neighbours."""
-    ops = _happened(result)
+    ops = happened(result)
     if not ops:
         return "  the crash came before the first op" if result.history else "  no op was recorded"
     chosen = _chosen(result, ops, everything=everything)
-    lanes = [lane for lane in _LANES if lane in (Lane.USER, Lane.DISK) or any(op.lane is lane for op in ops)]
+    lanes = [lane for lane in LANES if lane in (Lane.USER, Lane.DISK) or any(op.lane is lane for op in ops)]
     widths = _widths(lanes)
     lines = ["   op  " + "".join(f"{lane.value:<{widths[lane]}}" for lane in lanes).rstrip()]
     expected = 1
     for row in _rows(result, chosen):
         if row.first > expected:
             lines += _gap(expected, row.first - 1, result)
-        lines.append(_line(row, lanes, widths))
+        lines.append(_died(row) if row.text.startswith("crash") else _line(row, lanes, widths))
         if row.first <= result.crash_after <= row.last:
             lines.append(_crash(result))
         expected = row.last + 1
@@ -58,7 +61,8 @@ def timeline(result: Result, *, everything: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _happened(result: Result) -> Sequence[Op]:
+def happened(result: Result) -> Sequence[Op]:
+    """The ops up to the crash, or up to the end of a run that went on after it."""
     ops: Sequence[Op] = list(result.history or ())
     after = result.crash_after
     if after and not (after < len(ops) and ops[after].kind == "crash"):
@@ -72,19 +76,20 @@ def _chosen(result: Result, ops: Sequence[Op], *, everything: bool) -> list[Op]:
     if everything:
         return list(ops[-MOST:])
     lost = [loss.seq for loss in result.losses]
-    centres = {*_witnesses(result), *lost[:_LOST_SHOWN], result.crash_after or ops[-1].seq}
+    centres = {*witnesses_of(result), *lost[:_LOST_SHOWN], result.crash_after or ops[-1].seq}
     near = {seq + step for seq in centres for step in range(-NEIGHBOURS, NEIGHBOURS + 1)}
     return [op for op in ops if op.seq in near]
 
 
-def _witnesses(result: Result) -> tuple[int, ...]:
+def witnesses_of(result: Result) -> tuple[int, ...]:
+    """Numbers of the ops that prove the anomaly."""
     return result.anomaly.witnesses if result.anomaly is not None else ()
 
 
 def _rows(result: Result, ops: Sequence[Op]) -> Iterator[_Row]:
     """One row an op; a run of equal disk ops on one file, none of them a witness, is one row."""
-    lost = {loss.seq for loss in result.losses}
-    witnesses = set(_witnesses(result))
+    lost = {loss.seq for loss in result.losses} | unread(result)
+    witnesses = set(witnesses_of(result))
 
     def alike(left: Op, right: Op) -> bool:
         return (
@@ -101,8 +106,21 @@ def _rows(result: Result, ops: Sequence[Op]) -> Iterator[_Row]:
             yield _folded(run, lost=run[0].seq in lost)
             continue
         for op in run:
-            text = _words(op, result.history)
+            text = phrase(op, result.history)
             yield _Row(op.seq, op.seq, op.lane, _signed(text, op, lost=op.seq in lost), ">" if op.seq in witnesses else " ")
+
+
+def unread(result: Result) -> set[int]:
+    """Numbers of the ops by which text was shown to the user that the reopened session no longer has."""
+    if not isinstance(result.anomaly, LostDelivered) or not result.anomaly.witnesses:
+        return set()
+    call, lost, said = result.anomaly.witnesses[0], set[int](), ""
+    for op in happened(result):
+        if op.lane is Lane.STREAM and op.kind == DELIVERED and op.call == call:
+            said += op.target
+            if not any(plain(said.strip()) in line for line in result.observed):
+                lost.add(op.seq)
+    return lost
 
 
 def _runs(ops: Sequence[Op], alike: Callable[[Op, Op], bool]) -> Iterator[list[Op]]:
@@ -131,7 +149,8 @@ def _signed(text: str, op: Op, *, lost: bool) -> str:
     return f"~{text}~ LOST" if lost else text
 
 
-def _words(op: Op, history: Sequence[Op]) -> str:
+def phrase(op: Op, history: Sequence[Op]) -> str:
+    """What an op did, in a few words; not escaped."""
     if op.lane is Lane.USER and op.kind == "ack":
         call = history[op.call - 1] if 0 < op.call <= len(history) else None
         return f"ok {op.target}" if call is None or op.target == call.kind else f"ok {call.kind} {op.target}"
@@ -168,6 +187,12 @@ def _fit_mark(text: str, width: int) -> str:
 
 def _crash(result: Result) -> str:
     left, right = f"==== CRASH after op {result.crash_after} ", f" {result.model}" if result.model else ""
+    return left + "=" * max(WIDTH - len(left) - len(right), 4) + right
+
+
+def _died(row: _Row) -> str:
+    """A death in the middle: the ops that follow happened in the world that it left."""
+    left, right = f"==== CRASH, op {row.first} ", row.text.removeprefix("crash")
     return left + "=" * max(WIDTH - len(left) - len(right), 4) + right
 
 

@@ -151,3 +151,26 @@ def test_an_anomaly_in_a_fixture_is_shown_too(run):
     result.stdout.fnmatch_lines(
         ["---* durability: reproduce *---", "  exact     pytest test_it.py::test_it --durability-replay=*"]
     )
+
+
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")], ids=["alone", "xdist"])
+def test_a_page_of_each_finding_on_request(project, run, workers):
+    """It lies next to the saved cases, and the report says where; without the option there is none."""
+    result = run(TWO, "--durability-html", *workers)
+    result.stdout.fnmatch_lines(["  html      .durability/0123456789.html", "  html      .durability/abcdef0123.html"])
+    pages = {path.name: path.read_text("ascii") for path in (project.path / ".durability").iterdir()}
+    assert set(pages) == {"0123456789.html", "abcdef0123.html"}
+    assert "<h1>Duplicate <small>INVALID</small></h1>" in pages["abcdef0123.html"]
+    assert "pytest test_it.py::test_two --durability-replay=abcdef0123" in pages["abcdef0123.html"]
+
+
+def test_pages_can_be_asked_for_in_the_configuration_file(project, run):
+    """Yes and no in the usual words; a page that cannot be written is told and hides nothing."""
+    assert "html" not in run(ONE).stdout.str()
+    project.makeini("[pytest]\ndurability_html = yes\n")
+    (project.path / ".durability").write_text("a file where the directory should be")
+    result = run(ONE)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["  exact     pytest test_it.py::test_one --durability-replay=0123456789", "  html      not written: *"]
+    )

@@ -27,17 +27,32 @@ def test_show(durability):
         ("models", ",", "no persistence model was named"),
         ("replay", "0123456789", "there is no case '0123456789'"),
         ("replay", "no/such/file.json", "cannot read the case 'no/such/file.json'"),
+        ("fail-under", "most", "'most' is not a percentage. Valid percentages: 0 to 100, such as 80 or 92.5."),
+        ("fail-under", "100.5", "'100.5' is not a percentage"),
+        ("fail-under", "-1", "'-1' is not a percentage"),
+        ("fail-under", "nan", "'nan' is not a percentage"),
     ],
 )
 @pytest.mark.parametrize("place", ["line", "ini"])
 def test_a_bad_value_is_a_usage_error_that_lists_the_valid_ones(project, option, value, message, place):
     """Both on the command line and in the configuration file, before anything is collected."""
     if place == "ini":
-        project.makeini(f"[pytest]\ndurability_{option} = {value}\n")
+        project.makeini(f"[pytest]\ndurability_{option.replace('-', '_')} = {value}\n")
     result = project.runpytest_subprocess(*([f"--durability-{option}={value}"] if place == "line" else []))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"--durability-{option}: " in result.stderr.str()
     assert message in result.stderr.str()
+
+
+def test_a_bad_truth_is_a_usage_error(project):
+    """A flag needs no value on the command line; in the configuration file it is yes or no."""
+    project.makeini("[pytest]\ndurability_html = perhaps\n")
+    result = project.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert (
+        "--durability-html: 'perhaps' is neither yes nor no. Valid values: true, yes, on, 1, false, no, off, 0."
+        in result.stderr.str()
+    )
 
 
 def test_the_command_line_goes_before_the_configuration_file(project, run):
@@ -55,6 +70,41 @@ def test_without_options_the_defaults_hold(run):
     """Profile dev, models from the promise, cases in .durability; with the profile ci the seed is fixed."""
     run(SHOW, "-s").stdout.re_match_lines([r"CONTEXT dev \d+ None \.durability test_it\.py::test_show"])
     run(SHOW, "-s", "--durability-profile=ci").stdout.fnmatch_lines(["CONTEXT ci 0 None*"])
+
+
+def test_the_seed_of_a_search_is_the_closest_that_was_asked_for(project, run):
+    """Call, marker, option; without any the search knows that it may use what it remembers of earlier runs."""
+    project.makeconftest("""
+import pytest
+from pytest_durability.verdict import SweepReport
+
+@pytest.fixture(autouse=True)
+def search(monkeypatch):
+    def check(adapter, *, seed, context, **options):
+        print("SEED", seed, context.profile)
+        return SweepReport(adapter="A", steps=1, operations=1, models=())
+
+    monkeypatch.setattr("pytest_durability.explore.gate.check", check)
+""")
+    source = """
+import pytest
+
+def test_a(durability):
+    durability.check(object)
+
+@pytest.mark.durability(seed=5)
+def test_b(durability):
+    durability.check(object)
+    durability.check(object, seed=6)
+"""
+    for option, first in (((), "None dev"), (("--durability-seed=4", "--durability-profile=ci"), "4 ci")):
+        text = run(source, "-s", *option).stdout.str()
+        profile = first.split()[1]
+        assert [line for line in text.splitlines() if "SEED" in line][-3:] == [
+            f"test_it.py SEED {first}",
+            f".SEED 5 {profile}",
+            f"SEED 6 {profile}",
+        ]
 
 
 def test_a_path_on_the_command_line_is_relative_to_where_pytest_was_started(project, run):
@@ -122,9 +172,9 @@ def test_the_help_lists_the_options_in_their_own_group(run):
     """Each option stands under `durability` with its twin."""
     text = run("", "--help").stdout.str()
     group = text[text.index("durability of session stores") :]
-    for name in ("profile", "seed", "models", "dir", "replay"):
+    for name in ("profile", "seed", "models", "dir", "fail-under", "replay", "html"):
         assert f"--durability-{name}" in group
-        assert f"durability_{name} (string)" in group
+        assert f"durability_{name.replace('-', '_')} (string)" in group
 
 
 def test_the_header_is_silent_unless_something_is_set(run):
@@ -176,30 +226,59 @@ def test_a_replay_that_never_took_place_is_no_success(project, run):
     result.stdout.fnmatch_lines([f"case {case.id} of the test test_it.py::test_b was not replayed*"])
 
 
-def test_an_unrelated_run_imports_nothing_of_the_harness(project):
-    """The plugin costs an unrelated run its own modules, and neither Hypothesis nor the explorer nor the world."""
+@pytest.fixture
+def loaded(project):
+    """Run pytest with these arguments; the modules of this package, and the heavy ones of others, that it had loaded at its end."""
     project.makeconftest("""
 import sys
 
+HEAVY = "aiosqlite anthropic asyncio ctypes freezegun httpx httpx2 hypothesis openai pyfakefs respx sqlite3".split()
+
 def pytest_unconfigure():
-    names = sorted(n for n in sys.modules if n.split(".")[0] in ("pytest_durability", "hypothesis", "asyncio", "ctypes", "sqlite3"))
+    names = sorted(name for name in sys.modules if name.split(".")[0] in {*HEAVY, "pytest_durability"})
     sys.stderr.write("LOADED " + " ".join(names) + "\\n")
 """)
+
+    def loaded(*arguments):
+        result = project.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments)
+        [line] = [line for line in result.stderr.lines if line.startswith("LOADED")]
+        return set(line.split()[1:])
+
+    return loaded
+
+
+def test_an_unrelated_run_imports_nothing_of_the_harness(project, loaded):
+    """The plugin costs an unrelated run its own modules, and neither Hypothesis nor the explorer nor the world."""
     project.makepyfile(test_it="def test_passes():\n    pass\n\ndef test_fails():\n    assert False\n")
-    command = [sys.executable, "-m", "pytest", "-p"]
-    before = _loaded(project.run(*command, "no:cacheprovider"))
-    after = _loaded(project.run(*command, "pytest_durability.plugin", "--durability-profile=dev"))
+    before = loaded()
+    after = loaded("-p", "pytest_durability.plugin", "--durability-profile=dev")
     assert after - before <= {"pytest_durability"} | {f"pytest_durability.{name}" for name in LIGHT}
-    assert _loaded(project.run(*command, "pytest_durability.plugin")) - before == {"pytest_durability"} | {
-        f"pytest_durability.{name}" for name in ("plugin", "plugin.options", "plugin.fixture")
+    assert loaded("-p", "pytest_durability.plugin") - before == {"pytest_durability"} | {
+        f"pytest_durability.{name}" for name in OWN
     }
 
 
+def test_what_needs_no_search_and_no_service_loads_neither(project, loaded):
+    """A sweep and a world by hand load no Hypothesis, no fake file system, no database and no HTTP client."""
+    project.makepyfile(
+        test_it="""
+from stores import Durable
+
+def test_it(durability):
+    durability.sweep(Durable, depth=1, models=["process-kill"])
+    with durability.world() as world:
+        assert world.root.is_dir()
+"""
+    )
+    tops = {name.partition(".")[0] for name in loaded("-p", "pytest_durability.plugin")}
+    assert tops - {"asyncio", "ctypes"} == {"pytest_durability"}
+
+
+OWN = ("plugin", "plugin.options", "plugin.state")
 LIGHT = (
-    "plugin",
-    "plugin.options",
-    "plugin.fixture",
+    *OWN,
     "adapter",
+    "coverage",
     "errors",
     "explore",
     "explore.settings",
@@ -211,8 +290,3 @@ LIGHT = (
     "verdict",
     "workload",
 )
-
-
-def _loaded(result) -> set[str]:
-    [line] = [line for line in result.stderr.lines if line.startswith("LOADED")]
-    return set(line.split()[1:])

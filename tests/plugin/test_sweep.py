@@ -108,11 +108,13 @@ def test_a_passing_sweep_is_quiet(run):
 
 
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n2")], ids=["alone", "xdist"])
-def test_a_portability_finding_passes_and_is_told(run, workers):
-    """What the store does not promise does not fail it, but the reader learns of it; -q shows nothing."""
-    result = run(DURABLE, "-k", "test_modest", *workers)
+def test_a_portability_finding_passes_and_is_told(project, run, workers):
+    """What the store does not promise does not fail it, but the reader learns of it; -q shows nothing. Each has case and page."""
+    result = run(DURABLE, "-k", "test_modest", "--durability-html", *workers)
     result.assert_outcomes(passed=1, deselected=0 if workers else 1)
     result.stdout.re_match_lines([r"=+ durability =+", r"portability: test_it\.py::test_modest: \w+ under [\w-]+: "])
+    kept = {kind: {path.stem for path in (project.path / ".durability").glob(f"*.{kind}")} for kind in ("json", "html")}
+    assert kept["json"] == kept["html"] == set(re.findall(r"\[case ([0-9a-f]{10})\]", result.stdout.str())) != set()
     assert "portability" not in run(DURABLE, "-k", "test_modest", "-q", *workers).stdout.str()
 
 
@@ -132,10 +134,13 @@ def test_modest(durability):
 
 
 def test_the_junit_file_has_the_sweep(project, run):
-    """A passing sweep leaves its verdict and what it would lose elsewhere."""
-    run(DURABLE, "--junitxml=out.xml", "-k", "test_modest")
-    names = [entry.get("name") for entry in ET.parse(project.path / "out.xml").iter("property")]  # noqa: S314  our own file
-    assert set(names) == {"durability_verdict", "durability_sweep", "durability_portability"}
+    """A passing sweep leaves its verdict, its seed, the counts of each model, and what it would lose elsewhere."""
+    run(DURABLE, "--junitxml=out.xml", "-k", "test_modest", "--durability-seed=7")
+    found = [(entry.get("name"), entry.get("value")) for entry in ET.parse(project.path / "out.xml").iter("property")]  # noqa: S314  our own file
+    told = dict(found)
+    assert set(told) == {f"durability_{name}" for name in ("verdict", "seed", "sweep", "models", "portability")}
+    assert told["durability_seed"] == "7"
+    assert re.fullmatch(r"process-kill \d+ states? 0 findings, strict .*", told["durability_models"])
 
 
 def test_misuse_points_at_the_test(run):
