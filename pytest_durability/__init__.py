@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_durability.adapter import Message, Promise, SessionAdapter
     from pytest_durability.errors import AdapterError, CaseError, DurabilityError, RecorderError, UnsupportedError, UsageError
+    from pytest_durability.explore.machine import SessionMachine
     from pytest_durability.faults import (
         CancelTurn,
         ClockStep,
@@ -63,7 +64,21 @@ if TYPE_CHECKING:
         Wedged,
         WindowBroken,
     )
-    from pytest_durability.workload import Append, AppendMany, Close, Commit, Reload, Say, Workload
+    from pytest_durability.workload import (
+        Append,
+        AppendMany,
+        Ask,
+        Close,
+        Commit,
+        FullDisk,
+        On,
+        PowerLoss,
+        Read,
+        Reload,
+        Retry,
+        Say,
+        Workload,
+    )
     from pytest_durability.world.world import World
 
 __version__ = "0.1.0.dev0"
@@ -73,6 +88,7 @@ __all__ = [
     "Anomaly",
     "Append",
     "AppendMany",
+    "Ask",
     "CancelTurn",
     "CaseError",
     "ClockStep",
@@ -85,6 +101,7 @@ __all__ = [
     "DurabilityError",
     "EffectRepeated",
     "ForeignReasoning",
+    "FullDisk",
     "HealNotIdempotent",
     "HealedHealthy",
     "History",
@@ -100,12 +117,15 @@ __all__ = [
     "Message",
     "NotDeterministic",
     "NotSerialisable",
+    "On",
     "Op",
     "Outcome",
     "PersistenceModel",
     "Phantom",
     "Place",
+    "PowerLoss",
     "Promise",
+    "Read",
     "RecorderError",
     "RejectRequest",
     "Reload",
@@ -113,10 +133,12 @@ __all__ = [
     "Reordered",
     "Result",
     "Resurrected",
+    "Retry",
     "RetryDoubled",
     "Say",
     "Schedule",
     "SessionAdapter",
+    "SessionMachine",
     "ShortWrite",
     "SilentEmpty",
     "SplitBatch",
@@ -142,6 +164,7 @@ __all__ = [
 _MODULES = {
     "adapter": "Message Promise SessionAdapter",
     "errors": "AdapterError CaseError DurabilityError RecorderError UnsupportedError UsageError",
+    "explore.machine": "SessionMachine",
     "faults": "CancelTurn ClockStep Crash CutStream Interrupt LostAck LostWrite Place RejectRequest ReorderTurns Schedule "
     "ShortWrite TornWrite WriteError",
     "history": "History Lane Op Outcome",
@@ -150,7 +173,7 @@ _MODULES = {
     "LegacyLost LostAcknowledged LostDelivered LostInput NotDeterministic NotSerialisable Phantom Reordered Result "
     "Resurrected RetryDoubled SilentEmpty SplitBatch StaleReplace StoresDisagree SweepReport UnansweredCall Unloadable "
     "UnsoundHeal VacuousRun Verdict Wedged WindowBroken",
-    "workload": "Append AppendMany Close Commit Reload Say Workload",
+    "workload": "Append AppendMany Ask Close Commit FullDisk On PowerLoss Read Reload Retry Say Workload",
     "world.world": "World",
 }
 _HOMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()}

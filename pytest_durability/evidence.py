@@ -5,7 +5,7 @@ Rule: evidence is read from the recording; it never changes the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pytest_durability.faults import Crash, Schedule, place_of
 from pytest_durability.history import History, Lane, Op
@@ -43,23 +43,26 @@ def explain(
     point: int,
     losses: Sequence[Loss],
     fatal: bool,
-    note: str = "",
+    notes: Sequence[str] = (),
+    strikes: Collection[int] = (),
 ) -> Anomaly:
-    """Complete an anomaly: its proof, its place in the store, and the result that reports are made from."""
+    """Complete an anomaly: its proof (with `notes` at its end), its place in the store, and the result that reports are made from.
+
+    `strikes`: the ops that a fault struck. The last one before the crash is the place of the bug, unless the crash lost something.
+    """
     relevant = _relevant(anomaly, history, losses)
     lines = [f"op {loss.seq}  {loss.what} was lost{_at(loss.site)}: {loss.why}" for loss in relevant[:SHOWN]]
     if len(losses) > SHOWN:
         lines.append(f"and   {len(losses) - SHOWN} more operations were lost")
     if not losses:
         lines.append(_killed(history, point))
-    if note:
-        lines.append(note)
+    lines += notes
     told = type(anomaly)(
         anomaly.summary,
         because=(*anomaly.because, *lines),
         witnesses=(*anomaly.witnesses, *(loss.seq for loss in relevant[:SHOWN])),
         kind=anomaly.kind or "ack",
-        site=anomaly.site or _site(history, point, relevant),
+        site=anomaly.site or _site(history, point, relevant, strikes),
     )
     told.result = Result(
         adapter=adapter,
@@ -102,9 +105,13 @@ def _killed(history: History, point: int) -> str:
     return f"the process ended after op {point}, before op {rest.seq}  {rest.kind} {rest.target}{_at(rest.site)}"
 
 
-def _site(history: History, point: int, losses: Sequence[Loss]) -> str:
+def _site(history: History, point: int, losses: Sequence[Loss], strikes: Collection[int]) -> str:
     if losses:
         return losses[0].site
+    before = [op for op in history[:point] if op.seq in strikes or op.kind == "crash"]
+    if before:  # what went wrong in the story; of a death in it, the operation that was the last
+        done = [op for op in history[: before[-1].seq] if op.lane is Lane.DISK and op.site]
+        return done[-1].site if done else ""
     rest = next((op for op in history[point:] if op.lane is Lane.DISK), None)
     return rest.site if rest is not None else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -99,6 +100,10 @@ class History(Sequence[Op]):
         self._ops.append(op)
         return op  # type: ignore[no-any-return]
 
+    def share(self) -> None:
+        """Let several threads add from now on; before that no lock is taken, because adding is the hottest path."""
+        self.__class__ = _Shared
+
     def lane(self, lane: Lane) -> list[Op]:
         """The ops of one lane, in order."""
         return [op for op in self._ops if op.lane is lane]
@@ -134,6 +139,18 @@ class History(Sequence[Op]):
                 raise CaseError(f"line {number} holds op {op.seq}", why="a history without its ops in order proves nothing")
             ops.append(op)
         return cls(ops)
+
+
+class _Shared(History):
+    """A history that several threads add to."""
+
+    __slots__ = ()
+    _lock = threading.Lock()
+
+    def add(self, *args: Any, **details: Any) -> Op:
+        """As `History.add`, one at a time."""
+        with self._lock:
+            return super().add(*args, **details)
 
 
 def digest(data: bytes) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_durability.adapter import Message
-from pytest_durability.errors import AdapterError, DurabilityError
+from pytest_durability.errors import AdapterError, DurabilityError, UsageError
 from pytest_durability.observation import Failure, Row
 from pytest_durability.world.disk.site import of_traceback
 
@@ -54,6 +54,10 @@ class Incarnation:
             raise _wrong_type(self.adapter, name, value)
         return tuple([_row(self.adapter, name, item) for item in value])
 
+    def settle(self, value: Any) -> Any:
+        """Await what an adapter returned, on this life's loop, if it is awaitable."""
+        return self._settle(value)
+
     def finalise(self) -> None:
         """Drop everything; called when the root is gated shut."""
         loop, self._loop = self._loop, None
@@ -67,8 +71,24 @@ class Incarnation:
         if not inspect.isawaitable(value):
             return value
         if self._loop is None:
+            _no_loop_around(value)
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(_awaiting(value))
+
+
+def _no_loop_around(value: Any) -> None:
+    """Say in time what asyncio would say of each call of the store, where it would look like a failure of the store."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if inspect.iscoroutine(value):
+        value.close()
+    raise UsageError(
+        "an adapter with async methods was given to the harness inside of a running event loop",
+        why="each life of the store has a loop of its own, and loops do not nest",
+        fix="call durability from a plain `def test_...`, also where other tests are coroutines",
+    )
 
 
 async def _awaiting(value: Any) -> Any:

@@ -13,18 +13,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_durability.adapter import Promise
+from pytest_durability.delivered import TURN, told
 from pytest_durability.history import History, Lane, Op, Outcome
 from pytest_durability.observation import Row
-from pytest_durability.workload import Say
+from pytest_durability.workload import SESSION, Say, is_retry, note_session
 
 APPENDS = ("append", "append_many")
+INPUT, REPLY = "input", "reply"
+"""What a message of a turn is: what the user typed, or what the model answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One message that was said: by which call (op number), and when it was acknowledged (None: never).
 
-    `excused`: a lost write took a copy of it, so that it may be missing for a while.
+    `excused`: a lost write took a copy of it, so that it may be missing for a while. Of a turn: `role` is "input" or
+    "reply", and `shown` says how much of a reply is due from which op on.
     """
 
     token: str
@@ -32,6 +36,20 @@ class Entry:
     call: int
     acked: int | None
     excused: bool = False
+    role: str = ""
+    shown: tuple[tuple[int, int], ...] = ()
+
+    def due(self, k: int) -> Entry:
+        """The same with as much of it as is due at op `k`."""
+        if self.role != REPLY:
+            return self
+        shown = tuple(item for item in self.shown if item[0] <= k)
+        return replace(self, say=Say(self.say.role, self.say.text[: shown[-1][1] if shown else 0]), shown=shown)
+
+    @property
+    def last(self) -> int:
+        """The op from which on the most of it is due."""
+        return self.shown[-1][0] if self.shown else self.acked or self.call
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +93,8 @@ class Expectation:
     `must` and `said` are entries in the order of saying (`needed`, `allowed`: how often each token is in them); `shed` holds the entries that a commit may have taken, `gone`
     the tokens whose removal was acknowledged. `taken` holds, for each commit that had begun, what a healthy run no longer
     shows after it. `batches` are the batches that nobody acknowledged yet. `in_flight`: the store was at work at that
-    moment, so that its last record may be torn. `archives`: the adapter can show its archives.
+    moment, so that its last record may be torn. `archives`: the adapter can show its archives. `retried`: messages that a
+    retry repeated which had to add nothing, and which is over.
     """
 
     at: int
@@ -92,6 +111,7 @@ class Expectation:
     needed: Mapping[str, int] = field(default_factory=dict)
     allowed: Mapping[str, int] = field(default_factory=dict)
     last: Mapping[str, Entry] = field(default_factory=dict)
+    retried: frozenset[str] = frozenset()
 
     def entry(self, token: str) -> Entry | None:
         """The last entry of a token, or None if it was not said by then."""
@@ -105,13 +125,17 @@ class Expectation:
         """Whether a row without a token is of a kind that a healthy run shows too (notices of other roles always are)."""
         if row.role not in ("user", "assistant", "tool"):
             return True
-        return (row.role, not row.text.strip()) in self.calibration.kinds
+        return (row.role, not row.text.strip()) in self.calibration.kinds or self._beginning(row.text.strip())
+
+    def _beginning(self, text: str) -> bool:
+        """Whether a text may come of a reply that was cut before its mark was whole."""
+        return any(text.startswith(reply[:2]) for entry in self.said if entry.role == REPLY and (reply := entry.say.text))
 
 
 class Ledger:
     """Answers `at(k)`: what holds if the crash comes right after op k."""
 
-    __slots__ = ("_archives", "_cache", "_calls", "_idle", "_marks", "calibration", "entries", "promise", "removals")
+    __slots__ = ("_archives", "_cache", "_calls", "_idle", "_marks", "_repeats", "calibration", "entries", "promise", "removals")
 
     def __init__(
         self,
@@ -122,18 +146,24 @@ class Ledger:
         calibration: Calibration,
         archives: bool = False,
         calls: Sequence[tuple[int, int]] = (),
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
-        """`calls`: the first and last op of each call during which a crash may tear a record (see `Promise.torn_tail`)."""
+        """`calls`: the first and last op of each call during which a crash may tear a record (see `Promise.torn_tail`).
+
+        `repeats`: the messages that were said again by a retry which had to add nothing, each with the op that ended it.
+        """
         self.entries = tuple(entries)
         self.removals = tuple(removals)
         self.promise = promise
         self.calibration = calibration
         self._archives = archives
         self._calls = tuple(calls)
+        self._repeats = dict(repeats or {})
         self._idle = sorted(end for _, end in calls if not self._at_work(end))
         marks = {entry.call for entry in entries} | {entry.acked for entry in entries if entry.acked is not None}
         marks |= {removal.call for removal in removals} | {removal.acked for removal in removals if removal.acked is not None}
-        marks |= {op for call in calls for op in call}
+        marks |= {op for entry in entries for op, _ in entry.shown}
+        marks |= {op for call in calls for op in call} | set(self._repeats.values())
         self._marks = sorted(marks)
         self._cache: dict[int, Expectation] = {}
 
@@ -146,25 +176,41 @@ class Ledger:
         promise: Promise,
         calibration: Calibration | None = None,
         archives: bool = False,
+        session: str = SESSION,
     ) -> Ledger:
-        """Read the user's lane of a history. `says` maps each token to what was said with it."""
+        """Read the user's lane of a history. `says` maps each token of the session to what was said with it."""
         calibration = calibration or Calibration()
         removed = calibration.removed
         commits = 0
         ends = {op.call: op for op in history if op.lane is Lane.USER and op.kind in ("ack", "raised")}
         entries: list[Entry] = []
         removals: list[Removal] = []
+        repeats: dict[str, int] = {}
         for op in history.lane(Lane.USER):
+            if note_session(op.note) != session and op.kind not in ("ack", "raised"):
+                continue
             end = _acked(ends.get(op.seq))
             if op.kind in APPENDS:
-                entries += [Entry(token, says[token], op.seq, end) for token in op.target.split(",") if token]
+                tokens = [token for token in op.target.split(",") if token]
+                again = is_retry(op.note) and promise.retry == "idempotent"
+                known = {entry.token: i for i, entry in enumerate(entries)} if again else {}
+                for token in tokens:
+                    if token in known:  # the same entry, acknowledged by whichever answer came first
+                        entry = entries[known[token]]
+                        entries[known[token]] = replace(entry, acked=entry.acked or end)
+                        if op.seq in ends:
+                            repeats.setdefault(token, ends[op.seq].seq)
+                    else:
+                        entries.append(Entry(token, says[token], op.seq, end))
+            elif op.kind == TURN:
+                entries += _of_turn(history, op, ends.get(op.seq), says, promise)
             elif op.kind == "commit":
                 missing = removed[commits] if commits < len(removed) else frozenset()
                 live = {entry.token for entry in entries[_may_keep_from(entries, op.size) :]}
                 removals.append(Removal(op.seq, end, max(0, len(entries) - max(op.size, 0)), missing - live, missing))
             commits += op.kind == "commit" or (op.kind, op.target) == ("skipped", "commit")
         calls = _calls(history, ends) if promise.torn_tail == "refuse" else ()
-        return cls(entries, removals, promise=promise, calibration=calibration, archives=archives, calls=calls)
+        return cls(entries, removals, promise=promise, calibration=calibration, archives=archives, calls=calls, repeats=repeats)
 
     def excusing(self, since: Mapping[str, int | None]) -> Ledger:
         """The same ledger with some messages only *may* for a while: those whose copies a lost write took.
@@ -181,6 +227,7 @@ class Ledger:
             calibration=self.calibration,
             archives=self._archives,
             calls=self._calls,
+            repeats=self._repeats,
         )
 
     def at(self, k: int) -> Expectation:
@@ -221,7 +268,7 @@ class Ledger:
             *(removal.took - tokens for removal, tokens in zip(acknowledged, again, strict=True))
         )
         acked = [(i, entry) for i, entry in enumerate(said) if entry.acked is not None and entry.acked <= k]
-        must = tuple(entry for i, entry in acked if i >= upto)
+        must = tuple(entry.due(k) for i, entry in acked if i >= upto)
         shed = tuple(entry for i, entry in acked if i < upto)
         return Expectation(
             at=k,
@@ -238,7 +285,19 @@ class Ledger:
             needed=Counter(entry.token for entry in must),
             allowed=Counter(entry.token for entry in said),
             last={entry.token: entry for entry in said},
+            retried=frozenset(token for token, end in self._repeats.items() if end <= k),
         )
+
+
+def _of_turn(history: History, call: Op, end: Op | None, says: Mapping[str, Say], promise: Promise) -> tuple[Entry, Entry]:
+    """What the user typed in a turn, and what was shown of the reply."""
+    user, assistant = call.target.split(",")
+    found = told(history, call, end, says[assistant].text, promise)
+    due = found.shown[0][0] if found.shown else None
+    return (
+        Entry(user, says[user], call.seq, found.accepted, role=INPUT),
+        Entry(assistant, says[assistant], call.seq, due, role=REPLY, shown=found.shown),
+    )
 
 
 def _acked(end: Op | None) -> int | None:
@@ -260,7 +319,7 @@ def _open_batches(said: Sequence[Entry], k: int, upto: int) -> tuple[tuple[Entry
     groups: dict[int, list[Entry]] = {}
     divided = {entry.call for entry in said[:upto]}
     for entry in said[upto:]:
-        if entry.call not in divided:
+        if entry.call not in divided and not entry.role:
             groups.setdefault(entry.call, []).append(entry)
     return tuple(
         tuple(group)

@@ -1,21 +1,46 @@
 """Plays a workload against a store once, and keeps everything that happened in one history.
 
-Rule: nothing is judged here. An operation that raises is over with outcome UNKNOWN: it may have happened.
+Rule: nothing is judged here. An operation that raises is over with outcome UNKNOWN: it may have happened. What was drawn
+leaves by its names, so that the steps and faults of a recording, played again, give the same recording.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_durability.adapter import Promise, promise_of
+from pytest_durability.arming import Arm, LiveFaults
+from pytest_durability.asking import Stop, converse, scripted
+from pytest_durability.delivered import CUT, STOPPED, TURN
+from pytest_durability.dialects.cuts import Cut
 from pytest_durability.errors import AdapterError
+from pytest_durability.faults import CutStream, Interrupt, LostWrite, Schedule, TornWrite
 from pytest_durability.history import History, Lane, Op, Outcome
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
-from pytest_durability.observation import Failure
+from pytest_durability.nemesis import Nemesis
+from pytest_durability.observation import Failure, Row
+from pytest_durability.surviving import Boundary, Epoch, point_of, surviving
 from pytest_durability.tokens import find
-from pytest_durability.workload import Append, AppendMany, Close, Commit, Reload, Step, Workload
+from pytest_durability.turn import DELIVERED, Turn
+from pytest_durability.workload import (
+    SESSION,
+    Append,
+    AppendMany,
+    Ask,
+    Close,
+    Commit,
+    FullDisk,
+    On,
+    PowerLoss,
+    Read,
+    Reload,
+    Retry,
+    Step,
+    Workload,
+    noted,
+)
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.recorder import Gate, Recorder
@@ -25,7 +50,10 @@ from pytest_durability.world.world import World
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Which optional methods the adapter has, and what it declares."""
+    """Which optional methods the adapter has, and what it declares.
+
+    `sessions`: several sessions may live in one root. `handles`: so many store objects of one process may be open on a session.
+    """
 
     name: str
     promise: Promise
@@ -33,6 +61,8 @@ class Capabilities:
     refuses: tuple[type[BaseException], ...] = ()
     volatile: tuple[str, ...] = ()
     after_error: str = "continue"
+    sessions: bool = False
+    handles: int = 2
 
     @classmethod
     def of(cls, adapter: Any) -> Capabilities:
@@ -45,85 +75,216 @@ class Capabilities:
             refuses=tuple(getattr(adapter, "refuses", ())),
             volatile=tuple(getattr(adapter, "volatile", ())),
             after_error=getattr(adapter, "after_error", "continue"),
+            sessions=bool(getattr(adapter, "sessions", False)),
+            handles=int(getattr(adapter, "handles", 2)),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One run as it happened: its history, where it started from, and what the directory held at its end."""
+    """One run as it happened: its history, and what the directory held at its end.
+
+    `initial`: what the store found after op `base`, the last death of the machine (0: the start). `steps`: what was played,
+    with names for what was drawn. `struck`: faults that were armed or took an acknowledgement, each with its op; `strikes`:
+    the ops that any fault struck, `fired`: the scheduled ones that did.
+    `boundaries`: the deaths before the end. `read`: kind and role of what was read, where it could have failed.
+    `drawn`: the steps as they were given, each armed fault right before the step that it struck.
+    """
 
     history: History
     initial: Image
     final: Image
     failures: tuple[tuple[int, Failure], ...] = field(default=())
+    base: int = 0
+    steps: tuple[Step, ...] = ()
+    struck: tuple[tuple[int, Any], ...] = ()
+    strikes: tuple[int, ...] = ()
+    fired: tuple[Any, ...] = ()
+    boundaries: tuple[Boundary, ...] = ()
+    read: tuple[tuple[str, str], ...] = ()
+    drawn: tuple[Step | Arm, ...] = ()
+
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The parts of the history between deaths, in order."""
+        return (*(boundary.epoch for boundary in self.boundaries), Epoch(self.base, len(self.history), self.initial))
+
+
+After = Callable[[Step, Incarnation | None, str], None]
+"""Called after each call of a run with the step, what is alive (or None), and the session."""
 
 
 class Play:
-    """The state of one run: the living incarnation, the recorder, and the history so far."""
+    """A run, step by step: `begin`, `step` as often as wanted, `end`; or `run` for a whole workload.
 
-    def __init__(self, factory: AdapterFactory, able: Capabilities, arena: Arena, *, gate: Gate | None = None) -> None:
+    `calm`: nothing bad happens (a machine that would die is only opened again). `arming`: faults may be armed; without that,
+    only those of `schedule` strike. `gate`: asked instead of all these.
+    """
+
+    def __init__(
+        self,
+        factory: AdapterFactory,
+        able: Capabilities,
+        arena: Arena,
+        *,
+        gate: Gate | None = None,
+        schedule: Schedule | None = None,
+        arming: bool = False,
+        calm: bool = False,
+        after: After | None = None,
+    ) -> None:
         self.history = History()
         self.failures: list[tuple[int, Failure]] = []
+        self.steps: list[Step] = []
+        self.drawn: list[Step] = []
+        self.faults = LiveFaults(schedule or Schedule(), arming=arming)
+        self._boundaries: list[Boundary] = []
         self._factory, self._able, self._arena = factory, able, arena
-        self._world = World(arena, self.history)
-        self._recorder = Recorder(arena.root, self.history, EMPTY, gate=gate)
-        self._life: Incarnation | None = None
+        self._gate: Gate | None = gate or (None if self.faults.idle else self.faults)
+        self._calm, self._after = calm, after
+        self._recorder = Recorder(arena.root, self.history, EMPTY, gate=self._gate)
+        self._alive: dict[tuple[str, int], Incarnation] = {}
+        self._last: dict[str, Append | AppendMany | Commit] = {}
         self._lives = 0
+        self._base, self._initial = 0, EMPTY
+        self._begun = 0
+        self._called: Op | None = None
+        self._provider: Any = None
+        self._turn: Turn | None = None
 
-    def run(self, workload: Workload, after_step: Callable[[Step, Incarnation | None], None] | None = None) -> Recording:
-        """Play all steps on an empty root; `after_step` is called with what is alive after each step."""
-        self._arena.clear()
-        self._recorder.start()
+    def run(self, workload: Iterable[Step | Arm]) -> Recording:
+        """Play all steps on an empty root."""
+        self.begin()
         try:
             for step in workload:
-                self._step(step)
-                if after_step is not None:
-                    after_step(step, self._life)
-        finally:
-            self._die()
-            self._recorder.stop()
+                self.step(step)
+        except BaseException:
+            self.abandon()
+            raise
+        return self.end()
+
+    def begin(self) -> None:
+        """Start on an empty root."""
+        self._arena.clear()
+        self._recorder.start()
+
+    def step(self, step: Step | Arm) -> None:
+        """Play one step; what the store raises is recorded and does not leave."""
+        if isinstance(step, Arm):
+            self.faults.arm(step)
+            return
+        self.faults.begin(len(self.steps))
+        self.drawn.append(step)
+        if isinstance(step, FullDisk):
+            self._fill(step)
+        elif isinstance(step, PowerLoss) and not self._calm:
+            step = self._lose_power(step)
+        else:
+            self._begun = len(self.history)
+            self._act(step)
+        self.steps.append(step)
+
+    def read(self) -> tuple[Row, ...]:
+        """What the living store shows now; exceptions of the store pass through. It is a step like any other."""
+        self.steps.append(Read())
+        self.drawn.append(Read())
+        self._begun = len(self.history)
+        life = self._alive.get((SESSION, 1)) or self._open(SESSION, 1)
+        if life is None:
+            return ()
+        return life.rows()
+
+    def end(self) -> Recording:
+        """The process ends; everything that happened."""
+        self.abandon()
         verify(self._recorder)
-        return Recording(self.history, EMPTY, self._recorder.tree.image(), tuple(self.failures))
+        return Recording(
+            self.history,
+            self._initial,
+            self._recorder.tree.image(),
+            tuple(self.failures),
+            self._base,
+            tuple(self.steps),
+            tuple(self.faults.struck),
+            tuple(self.faults.strikes),
+            self.faults.fired(),
+            tuple(self._boundaries),
+            self.faults.read(),
+            tuple(self._told()),
+        )
 
-    def _step(self, step: Step) -> None:
-        if isinstance(step, Reload):
-            self._die()
-        if self._life is None and not self._open():
-            if not isinstance(step, Reload):  # told, because a commit that was left out still is one of the workload's commits
-                self.history.add(Lane.USER, "skipped", step.kind)
-            return
-        life = self._life
-        if life is None or isinstance(step, Reload):
-            return
-        if isinstance(step, Append):
-            self._do(step, lambda: life.call("append", step.says()[0].message()), _tokens(step))
-        elif isinstance(step, AppendMany):
-            messages = [say.message() for say in step.messages]
-            self._do(step, lambda: life.call("append_many", messages), _tokens(step))
-        elif isinstance(step, Commit):
-            self._do(step, lambda: life.call("commit", step.keep), "", size=step.keep)
-        elif isinstance(step, Close):
-            self._do(step, lambda: life.call("close"), "")
-            self._die()
+    def _told(self) -> Iterator[Step | Arm]:
+        """The story without names, so that one may take steps away: each fault is armed right before the step that it struck."""
+        for at, step in enumerate(self.drawn):
+            yield from (arm for _, struck, arm in self.faults.aims if struck == at)
+            yield step
 
-    def _open(self) -> bool:
+    def abandon(self) -> None:
+        """The process ends, and nobody asks what happened."""
+        self._die()
+        self._recorder.stop()
+
+    # -- one step
+
+    def _act(self, step: Step) -> None:
+        if isinstance(step, (Reload, PowerLoss)):
+            self._die()
+            self._open(SESSION, 1)
+        elif isinstance(step, Read):
+            self._look()
+        elif isinstance(step, On):
+            self._call(step.step, step.session, step.handle)
+        elif isinstance(step, (Append, AppendMany, Ask, Commit, Close, Retry)):
+            self._call(step, SESSION, 1)
+
+    def _call(self, step: Append | AppendMany | Ask | Commit | Close | Retry, session: str, handle: int) -> None:
+        """A call of the user to one store object, which is opened if need be."""
+        retry = isinstance(step, Retry)
+        called = self._last.get(session) if isinstance(step, Retry) else step
+        if called is None:
+            return
+        if isinstance(called, (Append, AppendMany, Commit)):
+            self._last[session] = called
+        life = self._alive.get((session, handle)) or self._open(session, handle)
+        note = noted(session=session, handle=handle, retry=retry)
+        if life is None:  # told, because a commit that was left out still is one of the workload's commits
+            self.history.add(Lane.USER, "skipped", called.kind, note=note)
+            return
+        if isinstance(called, Append):
+            message = called.says()[0].message()
+            self._do(called, lambda: life.call("append", message), _tokens(called), note=note)
+        elif isinstance(called, AppendMany):
+            messages = [say.message() for say in called.messages]
+            self._do(called, lambda: life.call("append_many", messages), _tokens(called), note=note)
+        elif isinstance(called, Ask):
+            self._ask(called, life, note)
+        elif isinstance(called, Commit):
+            self._do(called, lambda: life.call("commit", called.keep), "", size=called.keep, note=note)
+        else:
+            self._do(called, lambda: life.call("close"), "", note=note)
+            self._close(session, handle)
+        if self._after is not None:
+            self._after(called, self._alive.get((session, handle)), session)
+
+    def _open(self, session: str, handle: int) -> Incarnation | None:
         if not self._recorder.running:
             self._recorder.start()
         self._arena.entropy.reseed(self._lives)
         self._lives += 1
-        self._life = life = Incarnation(self._factory, self._world)
-        call = self.history.add(Lane.USER, "open")
+        life = Incarnation(self._factory, World(self._arena, self.history, session=session, provider=self._served()))
+        self._alive[session, handle] = life
+        call = self.history.add(Lane.USER, "open", note=noted(session=session, handle=handle))
         try:
             life.open()
         except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, "open", error)
-            self._die()
-            return False
+            self._close(session, handle)
+            return None
         self._acknowledge(call)
-        return True
+        return life
 
-    def _do(self, step: Step, action: Callable[[], Any], target: str, *, size: int = 0) -> None:
-        call = self.history.add(Lane.USER, step.kind, target, size=size)
+    def _do(self, step: Step, action: Callable[[], Any], target: str, *, size: int = 0, note: str = "") -> None:
+        self._called = call = self.history.add(Lane.USER, step.kind, target, size=size, note=note)
         try:
             action()
         except FAILURES as error:  # whatever the store raises is a fact to be recorded
@@ -131,10 +292,72 @@ class Play:
             if self._able.after_error == "reopen":
                 self._die()
         else:
-            self._acknowledge(call)
+            if not isinstance(step, Close) and self.faults.loses_ack(self.history, call):
+                self._over(call, "ConnectionError: the answer was lost")
+            else:
+                self._acknowledge(call)
+
+    def _ask(self, step: Ask, life: Incarnation, note: str) -> None:
+        """One turn, which may break or be stopped; what the user was shown is in the history."""
+        number = sum(op.kind == TURN for op in self.history.lane(Lane.USER))
+        self._called = call = self.history.add(Lane.USER, step.kind, _tokens(step), note=note)
+        fault, reply = self.faults.of_turn(number, step.reply), scripted(step.reply)
+        cut = Cut(fault.after, fault.how) if isinstance(fault, CutStream) else None
+        provider = self._served()
+        waiting = provider.reply([piece for part in reply.parts for piece in getattr(part, "pieces", ())])
+        if cut is not None:
+            waiting.cut(cut.after, cut.how)
+        provider.otherwise(reply)
+        self._turn = turn = Turn(step.text, reply, cut, noting=self, number=number, call=call.seq, provider=provider)
+        try:
+            stopped = converse(life, turn, self._stop(fault, call))
+        except FAILURES as error:  # whatever the store raises is a fact to be recorded
+            self._failed(call, step.kind, error)
+            if self._able.after_error == "reopen":
+                self._die()
+        else:
+            if stopped:
+                self._over(call, "the user stopped it")
+            else:
+                self._acknowledge(call)
+        provider.withdraw()
+        struck = next((op.seq for op in self.history[call.seq :] if op.lane is Lane.STREAM and op.kind in (CUT, STOPPED)), None)
+        if fault is not None and struck is not None:
+            self.faults.broke(struck, fault)
+
+    def _stop(self, fault: CutStream | Interrupt | None, call: Op) -> Stop | None:
+        """Where the user stops a turn."""
+        if not isinstance(fault, Interrupt):
+            return None
+
+        def shown() -> int:
+            return sum(op.kind == DELIVERED for op in self.history[call.seq :])
+
+        return Stop(fault.chunks, shown, lambda: self.history.add(Lane.STREAM, STOPPED, call=call.seq, note="by the user"))
+
+    def _served(self) -> Any:
+        """The provider of this run, if the adapter runs turns."""
+        if self._provider is None and "turn" in self._able.members:
+            from pytest_durability.world.provider.provider import Provider
+
+            self._provider = Provider(self.history)
+        return self._provider
+
+    def _look(self) -> None:
+        """Read the transcript; the store may fail at it, which an open of the same content will tell."""
+        life = self._alive.get((SESSION, 1)) or self._open(SESSION, 1)
+        if life is not None:
+            try:
+                life.rows()
+            except FAILURES as error:
+                failure("transcript", error, self._able.refuses, str(self._arena.root))
 
     def _acknowledge(self, call: Op) -> None:
         self.history.add(Lane.USER, "ack", call.target or call.kind, call=call.seq)
+
+    def _over(self, call: Op, note: str) -> None:
+        """A call ended without an answer."""
+        self.history.add(Lane.USER, "raised", call.target or call.kind, call=call.seq, outcome=Outcome.UNKNOWN, note=note)
 
     def _failed(self, call: Op, during: str, error: BaseException) -> None:
         found = failure(during, error, self._able.refuses, str(self._arena.root))
@@ -149,12 +372,68 @@ class Play:
         )
         self.failures.append((call.seq, found))
 
+    def _close(self, session: str, handle: int) -> None:
+        """One store object is gone; with the last one the process ends, because nothing is left that it would do."""
+        life = self._alive.pop((session, handle), None)
+        if life is not None and self._alive:
+            self._arena.bury(life)
+        elif life is not None:
+            self._alive[session, handle] = life
+            self._die()
+
     def _die(self) -> None:
-        """End this life as a kill does; the recorder stands still until the next one opens."""
-        if self._life is not None:
+        """End the process as a kill does; the recorder stands still until something opens again."""
+        if self._alive:
             self._recorder.kill()
-            self._arena.bury(self._life)
-            self._life = None
+            if self._turn is not None:
+                self._turn.bury()
+            if self._provider is not None:
+                self._provider.bury()
+            for life in self._alive.values():
+                self._arena.bury(life)
+            self._alive.clear()
+
+    # -- what goes wrong between two steps
+
+    def _fill(self, step: FullDisk) -> None:
+        if not self._calm:
+            self.faults.fill(step.ops)
+            self._gate = self._recorder.gate = self._gate or self.faults
+
+    def _lose_power(self, step: PowerLoss) -> PowerLoss:
+        """Everything after a point is undone, and the story goes on from what survives there; the step by its names."""
+        self._die()
+        self._recorder.stop()
+        verify(self._recorder)
+        earliest = min(max(self._begun, self._base), len(self.history))
+        point = max(point_of(step, self.history, earliest), self._base)
+        cut, step = surviving(step, self.history, self._stored(), self._initial, point)
+        image, losses = cut.image(), cut.losses(point)
+        epoch = Epoch(self._base, point, self._initial)
+        self._boundaries.append(Boundary(len(self.steps), point, step.model, cut.first, cut.lag, image, epoch))
+        self.history = History(self.history[:point])
+        if self._provider is not None:
+            self._provider.history = self.history
+        over = {op.call for op in self.history if op.kind == "raised"}
+        self.failures = [(seq, failed) for seq, failed in self.failures if seq in over]
+        self.faults.rewind(point)
+        if self._called is not None and self._called.seq > point:
+            self.history.add(Lane.USER, "skipped", self._called.kind, note=self._called.note)
+        self._called = None
+        lost = "; ".join(f"op {loss.seq} {loss.what}" for loss in losses)
+        self.history.add(Lane.DISK, "crash", step.model, note=f"lost: {lost}" if lost else "")
+        self._base, self._initial = len(self.history), image
+        self._arena.mount(image)
+        self._recorder = Recorder(self._arena.root, self.history, image, gate=self._gate)
+        self._begun = self._base
+        self._open(SESSION, 1)
+        return step
+
+    def _stored(self) -> list[Op]:
+        """The operations since the last death as they reached the disk."""
+        faults = [fault for fault in self.faults.overlaid() if isinstance(fault, (LostWrite, TornWrite))]
+        ops, _ = Nemesis(Schedule(tuple(faults))).overlay(self.history, base=self._base, initial=self._initial)
+        return list(ops)
 
 
 def _tokens(step: Step) -> str:
@@ -165,14 +444,21 @@ def check_workload(workload: Workload, able: Capabilities) -> None:
     """Say which step the adapter cannot do, before anything runs.
 
     Raises:
-        AdapterError: a step needs a method that the adapter lacks.
+        AdapterError: a step needs a method, or a declaration, that the adapter lacks.
     """
-    needs = {Append: "append", AppendMany: "append_many", Commit: "commit", Close: "close"}
+    needs = {Append: "append", AppendMany: "append_many", Ask: "turn", Commit: "commit", Close: "close"}
     for step in workload:
-        method = needs.get(type(step))
+        inner = step.step if isinstance(step, On) else step
+        method = needs.get(type(inner))
         if method is not None and method not in able.members:
             raise AdapterError(
-                f"the workload has {type(step).__name__}, but {able.name} has no {method} method",
+                f"the workload has {type(inner).__name__}, but {able.name} has no {method} method",
                 why="a step that is left out would make the run say less than it seems to",
                 fix=f"add {method} to the adapter, or leave the step out of the workload",
+            )
+        if isinstance(step, On) and step.session != SESSION and not able.sessions:
+            raise AdapterError(
+                f"the workload has a session {step.session!r}, but {able.name} does not declare sessions = True",
+                why="an adapter that opens the same session under any name would seem to hurt the other one",
+                fix="let open(world) follow world.session and declare sessions = True",
             )

@@ -18,6 +18,7 @@ from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation,
 from pytest_durability.observation import Failure, Observation, Row
 from pytest_durability.recording import Capabilities
 from pytest_durability.tokens import mark
+from pytest_durability.workload import SESSION
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.difference import changes
 from pytest_durability.world.disk.image import Image
@@ -58,31 +59,31 @@ class Reopener:
         self.opened = 0
         self.seconds = 0.0
 
-    def look(self, image: Image, key: str | None = None) -> Look:
-        """What an open of `image` shows; remembered by content (`key`: the image's key, if known)."""
-        key = (key or image.key()) + _shared(image)
+    def look(self, image: Image, key: str | None = None, session: str = SESSION) -> Look:
+        """What an open of `image` shows; remembered by content (`key`: the image's key, if known) and session."""
+        key = (key or image.key()) + _shared(image) + (f"@{session}" if session != SESSION else "")
         found = self._looks.get(key)
         if found is None:
             if len(self._looks) >= REMEMBERED:
                 self._looks.clear()
-            found = self._looks[key] = self.open_now(image)
+            found = self._looks[key] = self.open_now(image, session=session)
         return found
 
-    def open_now(self, image: Image, *, healthy: bool = False) -> Look:
+    def open_now(self, image: Image, *, healthy: bool = False, session: str = SESSION) -> Look:
         """Mount an image, open the session, read it, and let that life die.
 
         A `healthy` one, to which nothing bad happened, ends by a clean close, and there a wrong type is an `AdapterError`;
         after a crash it is a failure like any other.
         """
         self.opened += 1
-        return cast("Look", self._run(self._open_here, image, healthy))
+        return cast("Look", self._run(self._open_here, image, healthy, session))
 
-    def _open_here(self, image: Image, healthy: bool) -> Look:  # noqa: FBT001  passed on by position
+    def _open_here(self, image: Image, healthy: bool, session: str) -> Look:  # noqa: FBT001  passed on by position
         self._arena.mount(image)
         self._arena.entropy.reseed(LIFE)
         history = History()
         recorder = Recorder(self._arena.root, history, image)
-        life = Incarnation(self._factory, World(self._arena, history))
+        life = Incarnation(self._factory, World(self._arena, history, session=session))
         recorder.start()
         start = time.process_time()
         try:
@@ -122,15 +123,15 @@ class Reopener:
             return None, None, failure(during, error, refuses, root)
         return rows, archived, None
 
-    def observe(self, image: Image, key: str | None = None, volatile: Iterable[str] = ()) -> Observation:
+    def observe(self, image: Image, key: str | None = None, volatile: Iterable[str] = (), session: str = SESSION) -> Observation:
         """Two opens of one state, as an observation.
 
         What the first open changed is not asked here (after a crash it may heal), and `present` is filled in by the judge.
         """
-        first = self.look(image, key)
+        first = self.look(image, key, session)
         if first.after is None or first.failure is not None:
             return Observation(first.rows, first.failure, first.archived)
-        second = self.look(first.after)
+        second = self.look(first.after, session=session)
         return Observation(
             rows=first.rows,
             archived=first.archived,

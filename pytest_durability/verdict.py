@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_durability.coverage import Coverage
+
 
 class Verdict(enum.Enum):
     """Worst wins: INVALID over UNKNOWN over VALID."""
@@ -197,7 +199,11 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One finished test case: everything that a report needs."""
+    """One finished test case: everything that a report needs.
+
+    `fails_under` and `holds_under`: the models under which the same story shows the same anomaly, and those under which it
+    does not (both empty: not asked).
+    """
 
     adapter: str
     workload: Any
@@ -213,6 +219,8 @@ class Result:
     fatal: bool = True
     case_id: str = ""
     note: str = ""
+    fails_under: tuple[str, ...] = ()
+    holds_under: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +243,12 @@ class ModelReport:
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a sweep tried and found, as numbers and anomalies."""
+    """What a sweep or a search tried and found, as numbers and anomalies.
+
+    `examples`: how many workloads a search drew (0 for a sweep). `coverage`: where its faults struck (None: not measured).
+    `holds_under`: models that the promise does not name, and under which nothing was found; `stronger`: the promise that
+    would have held too.
+    """
 
     adapter: str
     steps: int
@@ -247,6 +260,10 @@ class SweepReport:
     seconds: float = field(default=0.0, compare=False)
     store_share: float = field(default=0.0, compare=False)
     depth: int = 1
+    coverage: Coverage | None = None
+    examples: int = 0
+    holds_under: tuple[str, ...] = ()
+    stronger: str = ""
 
     @property
     def states(self) -> int:

@@ -1,10 +1,12 @@
 """What the user does, as data: the same steps can be explored, shrunk, saved and replayed.
 
-Rule: a step is a frozen value whose text parses back to it; steps say nothing about faults.
+Rule: a step is a frozen value whose text parses back to it. Of what can go wrong only that is a step which comes between
+two steps of the user: the machine dies (`PowerLoss`), the disk is full for a while (`FullDisk`); all else is a fault.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -61,6 +63,25 @@ class AppendMany:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """One turn: the user says `text`, and the model answers `reply`, which is shown piece by piece.
+
+    A scheduled `CutStream` or `Interrupt` counts the turns of a run from 0, over all its lives.
+    """
+
+    kind: ClassVar[str] = "turn"
+    text: str
+    reply: str
+
+    def says(self) -> tuple[Say, ...]:
+        """What the user says, and what the model would answer in full."""
+        return (Say("user", self.text), Say("assistant", self.reply))
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Archive or compact, keeping the last `keep` messages live."""
 
@@ -106,8 +127,145 @@ class Close:
         return notation.render(self)
 
 
-Step = Append | AppendMany | Commit | Reload | Close
-_NAMES: dict[str, type] = {kind.__name__: kind for kind in (Append, AppendMany, Commit, Reload, Close, Say)}
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The caller repeats its last append, batch or commit with the same message ids, as after a lost acknowledgement.
+
+    It may come after a `Reload` or a `PowerLoss` too. Without an earlier call nothing happens.
+    """
+
+    kind: ClassVar[str] = "retry"
+
+    def says(self) -> tuple[Say, ...]:
+        """No new message."""
+        return ()
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Somebody reads the transcript of the living store; what it shows is not judged, what reading does to the files is."""
+
+    kind: ClassVar[str] = "read"
+
+    def says(self) -> tuple[Say, ...]:
+        """No message."""
+        return ()
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLoss:
+    """The process, or the machine, ends; the session is opened again on one disk content that may survive that.
+
+    `model`: what the end can take. `after`: the place of the last operation before it (empty: the present one). `born` and
+    `lag` name the content, as in `faults.Crash`; without them nothing is lost. While stories are drawn, `back` counts disk
+    operations back from the present, at most into the step before, and `pick` chooses among the contents that may survive;
+    what is saved is the place and the names that these stand for.
+    """
+
+    kind: ClassVar[str] = "power_loss"
+    model: str = "process-kill"
+    back: int = 0
+    pick: int = 0
+    after: str = ""
+    born: str = ""
+    lag: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        notation.at_least(self, back=0, pick=0)
+
+    def says(self) -> tuple[Say, ...]:
+        """No message."""
+        return ()
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FullDisk:
+    """The disk is full: the next `ops` writes and creations fail with ENOSPC, at the longest until the machine ends."""
+
+    kind: ClassVar[str] = "full_disk"
+    ops: int = 1
+
+    def __post_init__(self) -> None:
+        notation.at_least(self, ops=1)
+
+    def says(self) -> tuple[Say, ...]:
+        """No message."""
+        return ()
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+SESSION = "session"
+"""The session that steps are about which name no other."""
+
+_SESSION = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """A step on another store object of the process: a second one on the same session, or one on another session.
+
+    `handle` counts the store objects of a session from 1; each is opened when it is first used and lives until the process
+    ends or it is closed. Used one after the other, a handle may not know what another one did. `session` is what
+    `world.session` is for it.
+    """
+
+    kind: ClassVar[str] = "on"
+    step: Append | AppendMany | Ask | Commit | Retry | Close
+    handle: int = 1
+    session: str = SESSION
+
+    def __post_init__(self) -> None:
+        notation.at_least(self, handle=1)
+        name: Any = self.session
+        if isinstance(name, str) and not _SESSION.fullmatch(name):
+            raise UsageError(f"On(session={ascii(name)[:60]}): no name of a session", fix="use letters, digits, _ and -")
+
+    def says(self) -> tuple[Say, ...]:
+        """The messages of the step."""
+        return self.step.says()
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+Step = Append | AppendMany | Ask | Commit | Reload | Close | Retry | Read | PowerLoss | FullDisk | On
+_NAMES: dict[str, type] = {kind.__name__: kind for kind in (*Step.__args__, Say)}
+
+
+def session_of(step: Step) -> str:
+    """The session that a step is about."""
+    return step.session if isinstance(step, On) else SESSION
+
+
+def noted(*, session: str = SESSION, handle: int = 1, retry: bool = False) -> str:
+    """The note on a call in the history that says on what it was made; `note_session` and `is_retry` read it."""
+    words = (
+        f"session {session}" if session != SESSION else "",
+        f"handle {handle}" if handle > 1 else "",
+        "retry" if retry else "",
+    )
+    return ", ".join(word for word in words if word)
+
+
+def note_session(note: str) -> str:
+    """The session that a call was about."""
+    return next((word.removeprefix("session ") for word in note.split(", ") if word.startswith("session ")), SESSION)
+
+
+def is_retry(note: str) -> bool:
+    """Whether a call repeated an earlier one."""
+    return "retry" in note.split(", ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +300,11 @@ class Workload:
         """All messages of all steps, in order."""
         return tuple(say for step in self.steps for say in step.says())
 
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """The sessions of all steps, the usual one first."""
+        return tuple(dict.fromkeys((SESSION, *(session_of(step) for step in self.steps))))
+
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
 
@@ -164,6 +327,8 @@ def _as_step(item: Any) -> Step:
         item = Append(item.role, item.text, item.id)
     if isinstance(item, Step):
         notation.check_types(item)
+        if isinstance(item, On):
+            notation.check_types(item.step)
         return item
     raise UsageError(
         f"{item!r} is not a step",
@@ -193,7 +358,7 @@ def with_tokens(workload: Workload) -> Workload:
             counter += 1
         return Say(say.role, f"{mark(name)} {say.text}" if say.text else mark(name), say.id)
 
-    return Workload(tuple(_replace_says(step, marked) for step in workload))
+    return Workload(tuple(replace_says(step, marked) for step in workload))
 
 
 def _check_marks(workload: Workload) -> None:
@@ -217,12 +382,17 @@ def _check_marks(workload: Workload) -> None:
             )
 
 
-def _replace_says(step: Step, change: Any) -> Step:
+def replace_says(step: Step, change: Any) -> Step:
+    """The same step, with what `change` makes of each message that it says."""
     if isinstance(step, Append):
         said = change(step.says()[0])
         return Append(said.role, said.text, said.id)
     if isinstance(step, AppendMany):
         return AppendMany(tuple(change(say) for say in step.messages))
+    if isinstance(step, Ask):
+        return Ask(*(change(say).text for say in step.says()))
+    if isinstance(step, On):
+        return On(replace_says(step.step, change), step.handle, step.session)  # type: ignore[arg-type]  # the same kind of step
     return step
 
 
@@ -231,7 +401,7 @@ def _letter(role: str) -> str:
     return letter if len(letter) == 1 and "a" <= letter <= "y" else "m"
 
 
-def standard(*, batches: bool, commits: bool, closes: bool, ids: bool) -> Workload:
+def standard(*, batches: bool, commits: bool, closes: bool, ids: bool, appends: bool = True, turns: bool = False) -> Workload:
     """The workload of a sweep that was given none: two turns, then whatever the adapter can do besides.
 
     First use is part of it (the session does not exist before), and so is a restart in the middle.
@@ -244,17 +414,22 @@ def standard(*, batches: bool, commits: bool, closes: bool, ids: bool) -> Worklo
         name = f"{letter}{numbers[letter]}"
         return Say(role, f"{mark(name)} {body}", f"id-{name}" if ids else None)
 
-    def append(role: str, body: str) -> Append:
-        said = say(role, body)
-        return Append(said.role, said.text, said.id)
+    def said(user: str, assistant: str) -> list[Step]:
+        question, answer = say("user", user), say("assistant", assistant)
+        if not appends:
+            return [Ask(question.text, answer.text)]
+        return [Append(one.role, one.text, one.id) for one in (question, answer)]
 
-    steps: list[Step] = [append("user", "what is in the report?"), append("assistant", "three findings.\nThe first is short.")]
+    steps = said("what is in the report?", "three findings.\nThe first is short.")
     if batches:
         steps.append(AppendMany((say("user", "go on"), say("assistant", "the second one"))))
-    steps += [Reload(), append("user", "and the last: caf\u00e9, \u65e5\u672c?"), append("assistant", "the last one.")]
+    steps += [Reload(), *said("and the last: caf\u00e9, \u65e5\u672c?", "the last one.")]
     if commits:
-        steps += [Commit(keep=2), append("user", "after the commit"), append("assistant", "noted."), Commit(keep=0)]
-        steps += [append("user", "once more"), append("assistant", "done.")]
+        steps += [Commit(keep=2), *said("after the commit", "noted."), Commit(keep=0), *said("once more", "done.")]
+    if turns and appends:
+        steps += [Ask(say("user", "tell me").text, say("assistant", "what I know of it.").text), Reload()]
+        steps.append(Ask(say("user", "and then?").text, say("assistant", "nothing more.").text))
     if closes:
-        steps += [Close(), append("user", "after a clean exit")]
+        steps.append(Close())
+        steps += said("after a clean exit", "done.") if not appends else said("after a clean exit", "")[:1]
     return Workload(tuple(steps))

@@ -98,7 +98,7 @@ def test_a_kill_names_the_operation_that_did_not_happen(history):
 
 def test_the_result_holds_what_reports_need(history):
     """Expected and observed lines, the model, the crash, and the anomaly itself."""
-    told = explained(history, losses=[loss(6)], note="then  a second crash")
+    told = explained(history, losses=[loss(6)], notes=["then  a second crash"])
     result = told.result
     assert (result.verdict, result.anomaly, result.model, result.crash_after) == (Verdict.INVALID, told, "posix", 8)
     assert result.expected == ("u1  user: zu1z one", "u2  user: zu2z two")

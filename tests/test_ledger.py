@@ -271,3 +271,54 @@ def test_where_a_torn_record_may_be_refused_the_moment_between_calls_is_judged()
     assert ledger.judging_points(7, 7) == (7,)
     assert script.ledger().judging_points(1, 7) == (1, 7)
     assert ledger.excusing({"u1": None}).judging_points(1, 7) == (1, 5, 7)
+
+
+def retried(promise, *, first="raised", second="ack"):
+    """A call that was repeated with its id."""
+    script = Script().append("u1", end=first)
+    call = script.history.add(Lane.USER, "append", "u1", note="retry")
+    script._end(call, second)
+    return script, Ledger.build(script.history, script.says, promise=promise)
+
+
+IDEMPOTENT = Promise(retry="idempotent")
+
+
+def test_a_retry_that_adds_nothing_is_the_same_message():
+    """It is due from the first answer on, may be there once, and a second copy is the retry's."""
+    script, ledger = retried(IDEMPOTENT)
+    due = ledger.at(len(script.history))
+    assert (tokens(due.must), due.allowed["u1"]) == (["u1"], 1)
+    assert verdict(due, "u1") == "valid"
+    assert verdict(due) == "LostAcknowledged"
+    assert verdict(due, "u1", "u1") == "RetryDoubled"
+    before = ledger.at(len(script.history) - 1)
+    assert (tokens(before.must), verdict(before, "u1", "u1")) == ([], "Duplicate")
+
+
+@pytest.mark.parametrize("second", ["ack", "raised"])
+def test_an_answer_to_the_first_call_is_enough(second):
+    """Whatever became of the retry."""
+    script, ledger = retried(IDEMPOTENT, first="ack", second=second)
+    assert tokens(ledger.at(2).must) == tokens(ledger.at(len(script.history)).must) == ["u1"]
+
+
+def test_without_the_promise_a_retry_is_a_message_of_its_own():
+    """One copy is due, two are legal, three are not."""
+    script, ledger = retried(Promise())
+    due = ledger.at(len(script.history))
+    assert [verdict(due, *["u1"] * copies) for copies in (1, 2, 3)] == ["valid", "valid", "Duplicate"]
+    assert verdict(due) == "LostAcknowledged"
+
+
+def test_each_session_has_a_ledger_of_its_own():
+    """What was said and committed in the other one is neither due nor legal here."""
+    script = Script().append("u1").append("u2")
+    for kind, target, size in (("append", "u3", 0), ("commit", "", 0)):
+        call = script.history.add(Lane.USER, kind, target, size=size, note="session other")
+        script._end(call, "ack")
+    here = Ledger.build(script.history, script.says, promise=Promise()).at(len(script.history))
+    assert tokens(here.must) == ["u1", "u2"]
+    says = {"u3": Say("user", "zu3z text")}
+    there = Ledger.build(script.history, says, promise=Promise(), session="other").at(len(script.history))
+    assert (tokens(there.said), tokens(there.must), tokens(there.shed)) == (["u3"], [], ["u3"])

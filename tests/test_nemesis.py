@@ -6,7 +6,7 @@ import pytest
 
 from pytest_durability.faults import Crash, LostWrite, Schedule, ShortWrite, TornWrite, WriteError
 from pytest_durability.history import History, Lane
-from pytest_durability.nemesis import Nemesis
+from pytest_durability.nemesis import Nemesis, ReadWatch
 from pytest_durability.world.disk.effects import Close, Create, Truncate, Write
 from pytest_durability.world.disk.gate import Fail, Short
 
@@ -125,11 +125,32 @@ def test_only_files_of_a_healthy_session_count_as_copies():
     """A left-over temporary file saves nobody."""
     history = recorded(b"zu1z")
     history.add(Lane.DISK, "create", "a.tmp", effect=Create(0, "a.tmp", 2))
-    history.add(Lane.DISK, "write", "a.tmp", size=4, effect=Write(2, 0, b"zu1z"))
+    history.add(Lane.DISK, "write", "a.tmp", size=4, effect=Write(2, 0, b"zu2z"))
+    history.add(Lane.USER, "ack", "u2", call=1)
+    history.add(Lane.DISK, "write", "a.tmp", size=4, effect=Write(2, 4, b"zu1z"))
     acknowledged = history.add(Lane.USER, "ack", "u1", call=1)
     lost = Schedule((LostWrite("write:a:1", whole_save=False),))
     assert Nemesis(lost).overlay(history)[1] == {"u1": acknowledged.seq}
     assert Nemesis(lost).overlay(history, frozenset({"a"}))[1] == {"u1": None}
+
+
+def test_a_quote_is_no_copy():
+    """What was never the only holder of an acknowledged message may be a summary, and nobody recovers from that."""
+    history = recorded(b"zu1z")
+    history.add(Lane.DISK, "create", "title", effect=Create(0, "title", 2))
+    history.add(Lane.DISK, "write", "title", size=4, effect=Write(2, 0, b"zu1z"))
+    history.add(Lane.USER, "ack", "u1", call=1)
+    assert Nemesis(Schedule((LostWrite("write:a:1", whole_save=False),))).overlay(history)[1] == {"u1": None}
+    assert Nemesis(Schedule((LostWrite("write:title:1", whole_save=False),))).overlay(history)[1] == {"u1": None}
+
+
+def test_a_lost_quote_costs_nothing():
+    """A file that held a message alone still holds it, so that the summary beside it is no excuse."""
+    history = recorded(b"zu1z")
+    history.add(Lane.USER, "ack", "u1", call=1)
+    history.add(Lane.DISK, "create", "title", effect=Create(0, "title", 2))
+    history.add(Lane.DISK, "write", "title", size=4, effect=Write(2, 0, b"zu1z"))
+    assert Nemesis(Schedule((LostWrite("write:title:1", whole_save=False),))).overlay(history)[1] == {}
 
 
 def test_a_text_said_twice_needs_two_copies():
@@ -164,3 +185,11 @@ def test_nothing_scheduled_changes_nothing():
     ops, excused = Nemesis(Schedule()).overlay(history)
     assert list(ops) == list(history)
     assert excused == {}
+
+
+def test_a_watch_names_each_read():
+    """By kind, role and how often it happened; what changes something is none of its business."""
+    watch = ReadWatch()
+    for kind, path in (("open", "m/1.json"), ("write", "m/1.json"), ("open", "m/22.json"), ("list", "")):
+        watch.before(kind, path, 0, None)
+    assert [str(place) for place in watch.places] == ["open:m/#.json:1", "open:m/#.json:2", "list:-:1"]

@@ -88,3 +88,42 @@ def test_a_promise_on_an_unknown_file_system_is_refused():
     """A promise that names no model cannot be tested."""
     with pytest.raises(UsageError, match="'ext5'"):
         fatal(Promise("power-loss", filesystems=("ext5",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "mount"),
+    [
+        ("netput(faults=2)", "netput(faults=2)", Mount(faults=2)),
+        ("netput( late=1 , ack_loss=never )", "netput(ack_loss=never,late=1)", Mount(ack_loss="never", late=1)),
+        ("netput(order=any)", "netput(ack_loss=until_fsync,order=any)", Mount(ack_loss="until_fsync", order="any")),
+        ("netput(order=fifo,faults=1)", "netput", Mount()),
+    ],
+)
+def test_a_mount_takes_parameters(text, name, mount):
+    """However they are written, a model has one name, by which it is found again; a delayed order implies a late answer."""
+    found = model(text)
+    assert (found.name, found.mount) == (name, mount)
+    assert model(found.name) == found
+    assert (found == NETPUT) == (name == "netput")
+
+
+@pytest.mark.parametrize(
+    "text", ["()", "(order)", "(order=x)", "(faults=-1)", "(faults=1,faults=2)", "(order=any,ack_loss=never)"]
+)
+def test_a_mount_refuses_other_parameters(text):
+    """And says which there are."""
+    with pytest.raises(UsageError, match=r"(?s)(no parameter of netput.*order=fifo/per_key/any)|until_fsync"):
+        model(f"netput{text}")
+
+
+def test_only_a_mount_takes_parameters():
+    """The other models are what their file systems are."""
+    with pytest.raises(UsageError, match="is not a persistence model"):
+        model("posix(order=any)")
+
+
+def test_commas_inside_of_parentheses_separate_parameters():
+    """Not models."""
+    names = [found.name for found in resolve("netput(order=per_key,faults=0), posix")]
+    assert names == ["posix", "netput(ack_loss=until_fsync,order=per_key,faults=0)"]
+    assert fatal(Promise(), names) == {"process-kill", *names}

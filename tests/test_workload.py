@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from pytest_durability.adapter import Message
 from pytest_durability.errors import UsageError
 from pytest_durability.tokens import find
-from pytest_durability.workload import Append, AppendMany, Close, Commit, Reload, Say, Workload, standard, with_tokens
+from pytest_durability.workload import Append, AppendMany, Ask, Close, Commit, Reload, Say, Workload, standard, with_tokens
 
 texts = st.text(st.characters(), max_size=20) | st.sampled_from(["\u2028", "\ud800", "a\nb", "'\"", "', id='x"])
 says = st.builds(Say, texts, texts, st.none() | texts)
 steps = st.one_of(
     st.builds(Append, texts, texts, st.none() | texts),
     st.builds(AppendMany, st.lists(says, max_size=3).map(tuple)),
+    st.builds(Ask, texts, texts),
     st.builds(Commit, st.integers(0, 100)),
     st.just(Reload()),
     st.just(Close()),
@@ -168,3 +169,20 @@ def test_the_standard_workload_asks_for_nothing_that_is_not_there(batches, commi
     assert all((say.id is not None) is ids for say in workload.says())
     assert Reload() in workload.steps[1:-1]
     assert Workload.parse(str(workload)) == workload
+
+
+@pytest.mark.parametrize("appends", [False, True])
+def test_the_standard_workload_has_turns_for_adapters_that_run_them(appends):
+    """Instead of appends, or besides; a restart lies between two of them, and it is text that can be read back."""
+    workload = standard(batches=False, commits=True, closes=True, ids=False, appends=appends, turns=True)
+    turns = [at for at, step in enumerate(workload) if isinstance(step, Ask)]
+    assert (Append in {type(step) for step in workload}) is appends
+    assert Reload() in workload.steps[turns[0] : turns[-1]]
+    assert Workload.parse(str(workload)) == with_tokens(workload) == workload
+
+
+def test_a_turn_says_two_messages():
+    """What the user says and what the model would answer, each with a mark of its own."""
+    (step,) = with_tokens(Workload((Ask("well?", "yes"),)))
+    assert step == Ask("zu1z well?", "za2z yes")
+    assert [say.role for say in step.says()] == ["user", "assistant"]

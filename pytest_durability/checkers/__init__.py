@@ -14,6 +14,7 @@ from pytest_durability.checkers import (
     archive,
     batch,
     damage,
+    delivered,
     duplicate,
     empty,
     healing,
@@ -23,6 +24,7 @@ from pytest_durability.checkers import (
     phantom,
     resurrected,
 )
+from pytest_durability.checkers import input as accepted
 from pytest_durability.ledger import Expectation
 from pytest_durability.observation import Observation
 from pytest_durability.verdict import Anomaly, Verdict
@@ -36,6 +38,8 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("archive", archive.check),
     ("damage", damage.check),
     ("batch", batch.check),
+    ("input", accepted.check),
+    ("delivered", delivered.check),
     ("acknowledged", acknowledged.check),
     ("duplicate", duplicate.check),
     ("phantom", phantom.check),

@@ -18,18 +18,29 @@ def check(seen: Observation, due: Expectation) -> Anomaly | None:
     """`LostAcknowledged` for the first acknowledged message that is missing, cut short or shown under another role."""
     if seen.rows is None:
         return None
-    found = Counter(seen.tokens())
-    for entry in due.must:
-        if found[entry.token] < due.needed[entry.token]:
-            return _lost(entry, "is gone", seen)
-    hole = _hole(due, found)
+    gone = missing(seen, due)
+    if gone is not None:
+        return _lost(gone, "is gone", seen)
+    hole = _hole(due, Counter(seen.tokens()))
     if hole is not None:
         return _lost(hole, "is gone, while an older one is still there", seen)
+    changed = altered(seen, due)
+    return None if changed is None else _lost(*changed, seen)
+
+
+def missing(seen: Observation, due: Expectation, role: str = "") -> Entry | None:
+    """The first message of a kind (see `Entry.role`) that must be there and is not, or not as often."""
+    found = Counter(seen.tokens())
+    return next((entry for entry in due.must if entry.role == role and found[entry.token] < due.needed[entry.token]), None)
+
+
+def altered(seen: Observation, due: Expectation, role: str = "") -> tuple[Entry, str] | None:
+    """The first message of a kind that is there in another form, and in which; none may be missing."""
     rows = seen.by_token()
     for entry in due.must:
-        change = _change(entry, rows[entry.token], due)
+        change = _change(entry, rows[entry.token], due) if entry.role == role else ""
         if change:
-            return _lost(entry, change, seen)
+            return entry, change
     return None
 
 

@@ -6,7 +6,7 @@ the moment its call began.
 
 from __future__ import annotations
 
-from pytest_durability.ledger import Expectation
+from pytest_durability.ledger import REPLY, Expectation
 from pytest_durability.observation import Observation, Row, plain
 from pytest_durability.verdict import Anomaly, Phantom
 
@@ -32,7 +32,9 @@ def _fragment(row: Row, due: Expectation) -> bool:
             continue
         if entry is None or token in due.calibration.altered or due.needed.get(token) or token in due.gone:
             continue
-        if entry.say.text.strip() not in row.text:
+        if entry.say.text.strip() in row.text:
+            continue
+        if not any(one.token == token and one.role == REPLY for one in due.said):  # a reply may have been cut
             return True
     return False
 

@@ -1,18 +1,12 @@
-"""What Hypothesis draws: a short story of the user, and one fault that may strike in it.
+"""What a drawn user says: plain words first, then what line-based, C-based and careless stores trip over.
 
-Rule: the simplest value comes first everywhere (an append of a short text, no fault), so that shrinking ends at the fewest
-steps; a draw never depends on what the store did.
+Rule: the simplest value comes first everywhere, so that shrinking ends at it; a draw never depends on what the store did.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from hypothesis import strategies as st
-
-from pytest_durability.recording import Capabilities
-from pytest_durability.tokens import mark
-from pytest_durability.workload import Append, AppendMany, Close, Commit, Reload, Say, Step, Workload
+from pytest_durability.tokens import find, mark
+from pytest_durability.workload import Say
 
 TEXTS = (
     "hello",
@@ -22,61 +16,52 @@ TEXTS = (
     "a carriage\rreturn, and\r\nboth",
     '{"role": "user", "text": "json"}',
     'back\\slash, "quotes", a NUL\x00',
+    "",
+    "a lone \udc80 surrogate",
     "x" * 6000,
 )
-"""Bodies of messages: plain first, then what line-based and C-based stores trip over, then more than a page."""
+"""Bodies of messages; the last one is longer than a page."""
 
-STEPS = 8
-"""The longest story that is drawn; longer ones rarely find more and shrink slowly."""
+REPLIES = (
+    "short",
+    "an answer of a few words,\nin two lines",
+    "caf\xe9 \u65e5\u672c\u8a9e \U0001f600 and more of it",
+    '{"json": [1, 2]}',
+    "x" * 600,
+)
+"""Bodies of replies; the last one is longer than a line of any buffer, in a few pieces."""
 
+HUGE = "y" * (1 << 20)
+"""A body of many pages, which takes long to crash everywhere; only longer searches say it."""
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """One drawn case: the steps, and which fault of a list of `faults` (0: none) strikes at which operation."""
-
-    workload: Workload
-    fault: int = 0
-    at: int = 0
-
-
-def drawn_cases(able: Capabilities, faults: int) -> st.SearchStrategy[Drawn]:
-    """Cases for an adapter with these capabilities, with one of so many kinds of fault."""
-    kinds = ["append", "append"]  # once as the user, once as the assistant
-    kinds += [name for name in ("append_many", "commit", "close") if name in able.members]
-    step = st.tuples(st.integers(0, len(kinds)), st.integers(0, len(TEXTS) - 1), st.integers(0, 3))
-    return st.builds(
-        lambda codes, fault, at: Drawn(_story(codes, kinds, able), fault, at),
-        st.lists(step, min_size=1, max_size=STEPS),
-        st.integers(0, faults),
-        st.integers(0, 63),
-    )
+MANY = 11
+"""So many messages in a row pass what stores keep in a window, or count with one digit."""
 
 
-def _story(codes: list[tuple[int, int, int]], kinds: list[str], able: Capabilities) -> Workload:
-    """The steps that the codes stand for; the last kind of all is a reload."""
-    writer = _Writer(ids=able.promise.retry == "idempotent")
-    return Workload(tuple(writer.step(kinds[kind] if kind < len(kinds) else "reload", kind, text, n) for kind, text, n in codes))
-
-
-class _Writer:
-    """Gives every message its token, in the order of the story."""
+class Writer:
+    """Gives every message its token, in the order of the story; `ids`: and an id, for stores that know a retry by it."""
 
     def __init__(self, *, ids: bool) -> None:
         self._ids = ids
         self._numbers: dict[str, int] = {}
+        self.said: list[Say] = []
 
-    def step(self, name: str, kind: int, text: int, n: int) -> Step:
-        if name == "append":
-            said = self._say("assistant" if kind == 1 else "user", text)
-            return Append(said.role, said.text, said.id)
-        if name == "append_many":
-            roles = ("user", "assistant", "user", "assistant")[: n + 1]
-            return AppendMany(tuple(self._say(role, text) for role in roles))
-        if name == "commit":
-            return Commit(keep=n)
-        return Close() if name == "close" else Reload()
+    def say(self, role: str, body: str) -> Say:
+        """A message that was not said before; a text that carries a mark already keeps it."""
+        known = find(body)
+        name = known[0] if known else self._name(role)
+        text = body if known else f"{mark(name)} {body}" if body else mark(name)
+        said = Say(role, text, f"id-{name}" if self._ids else None)
+        self.said.append(said)
+        return said
 
-    def _say(self, role: str, text: int) -> Say:
-        self._numbers[role] = number = self._numbers.get(role, 0) + 1
-        name = f"{role[0]}{number}"
-        return Say(role, f"{mark(name)} {TEXTS[text]}", f"id-{name}" if self._ids else None)
+    def again(self, which: int) -> Say:
+        """A text that was said before, said once more: a message of its own, with an id of its own."""
+        said = self.said[-1 - which % len(self.said)]
+        number = self._numbers["again"] = self._numbers.get("again", 0) + 1
+        return Say(said.role, said.text, f"{said.id}-again-{number}" if said.id else None)
+
+    def _name(self, role: str) -> str:
+        letter = role[:1].lower() if "a" <= role[:1].lower() <= "y" else "m"
+        self._numbers[letter] = number = self._numbers.get(letter, 0) + 1
+        return f"{letter}{number}"

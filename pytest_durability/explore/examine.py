@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pytest_durability.calibration import remarks
 from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.evidence import crash_fault, explain
 from pytest_durability.faults import LostWrite, Schedule
@@ -16,6 +17,7 @@ from pytest_durability.persistence import PersistenceModel
 from pytest_durability.persistence import model as model_named
 from pytest_durability.runner import Case, Runner
 from pytest_durability.verdict import Anomaly, ModelReport, Verdict
+from pytest_durability.workload import SESSION
 from pytest_durability.world.disk import states
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.states import Log, State, build, find, walk
@@ -41,18 +43,20 @@ def bounds(name: str) -> tuple[int, int]:
 class Suspect:
     """A failing state by its name alone, so that it can travel between processes and be rebuilt.
 
-    `inner`: for a crash during the healing of that state, the crash of the healing, by the same two values.
+    `inner`: for a crash during the healing of that state, the crash of the healing, by the same two values. `session`: the
+    one that fails.
     """
 
     model: str
     first: int
     lag: tuple[str, ...]
     inner: tuple[int, tuple[str, ...]] | None = None
+    session: str = SESSION
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the exploration of one model counted, and what it suspects (one suspect per identity)."""
+    """What the exploration of one model counted, what it suspects (one suspect per identity), and of which types that is."""
 
     model: str
     points: int = 0
@@ -63,6 +67,7 @@ class Tally:
     deeper: int = 0
     cut_short: bool = False
     suspects: list[Suspect] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
 
     def report(self, found: Sequence[Anomaly], limit: int) -> ModelReport:
@@ -93,7 +98,8 @@ class Examiner:
         self.runner, self.case, self.depth, self.limit = runner, case, depth, limit
         self._share, self._shares = share, shares
         self._logs: dict[str, Log] = {}
-        self._observed: dict[int, Observation] = {}
+        self._observed: dict[tuple[int, str], Observation] = {}
+        self.sessions = case.workload.sessions
         self._live: Tally | None = None
         self._times = case.times
 
@@ -124,11 +130,11 @@ class Examiner:
         """Whether the content of a cut belongs to this worker's share."""
         return self._shares == 1 or cut.content % self._shares == self._share
 
-    def observe(self, cut: State) -> Observation:
+    def observe(self, cut: State, session: str = SESSION) -> Observation:
         """What two opens of a cut's content show; the same content is opened once, whatever model it came from."""
-        found = self._observed.get(cut.content)
+        found = self._observed.get((cut.content, session))
         if found is None:
-            found = self._observed[cut.content] = self.runner.observe(cut.image())
+            found = self._observed[cut.content, session] = self.runner.observe(cut.image(), session=session)
         return found
 
     def find(self, name: str, first: int, lag: Sequence[str]) -> State:
@@ -137,7 +143,7 @@ class Examiner:
 
     def newest(self, name: str, point: int) -> State:
         """The cut in which nothing is behind after op `point`: made by that op or by the last one that changed the disk."""
-        for seq in range(point, 0, -1):
+        for seq in range(point, self.case.base, -1):
             try:
                 return self.find(name, seq, ())
             except UsageError:  # an op that changed nothing on disk makes no cut
@@ -163,10 +169,10 @@ class Examiner:
     def revisit(self, suspect: Suspect, cut: State, point: int | None, *, fatal: bool) -> Anomaly | None:
         """Open one state again and judge it at `point` (None: wherever it is legal)."""
         inner = None if suspect.inner is None else self.inner_cut(cut.image(), suspect.model, *suspect.inner)
-        seen = self.observe(inner or cut)
+        seen = self.observe(inner or cut, suspect.session)
         span = (cut.first, cut.last) if point is None else (point, point)
         excused = self.excused(cut, inner)
-        judgement, at = self.runner.judge(self.case, (inner or cut).image, seen, *span, excused)
+        judgement, at = self.runner.judge(self.case, (inner or cut).image, seen, *span, excused, suspect.session, suspect.model)
         if judgement.verdict is Verdict.UNKNOWN:
             raise InconclusiveError(judgement.reason)
         if judgement.anomaly is None:
@@ -215,12 +221,13 @@ class Examiner:
             schedule=Schedule.of(faults),
             history=ops,
             seen=seen,
-            due=self.runner.ledger(self.case, excused).at(point),
+            due=self.runner.ledger(self.case, excused, suspect.session, suspect.model).at(point),
             model=suspect.model,
             point=point,
             losses=losses,
             fatal=fatal,
-            note=note,
+            notes=(*([note] if note else []), *remarks(self.case.workload, suspect.session)),
+            strikes=self.case.recording.strikes,
         )
 
 
@@ -232,6 +239,7 @@ class _Walk:
         self.runner, self.case = examiner.runner, examiner.case
         self.tally = Tally(model.name)
         self._seen: dict[int, Observation | None] = {}
+        self._others = examiner.sessions[1:]
         self._known: dict[tuple[str, str, str], tuple[int, bool]] = {}
         self._once: set[tuple[str, str, str]] = set()
         self._explained: dict[tuple[str, str, str], int] = {}
@@ -253,6 +261,8 @@ class _Walk:
             if seen is None:
                 continue
             self._judge(cut, seen, None)
+            for session in self._others:
+                self._judge(cut, self.examiner.observe(cut, session), None, session)
             # The first open of all is crashed by the recording itself, and what needs three losses is left out.
             if fresh and self.examiner.depth > 1 and seen.again is not None and cut.first and len(cut.picks) <= 1:
                 healed.append(cut)
@@ -290,12 +300,16 @@ class _Walk:
             self.tally.opened += self.runner.reopener.opened - before
             self._judge(outer, seen, inner)
 
-    def _judge(self, outer: State, seen: Observation, second: State | None) -> None:
+    def _judge(self, outer: State, seen: Observation, second: State | None, session: str = SESSION) -> None:
         excused = self.examiner.excused(outer, second)
-        judgement, point = self.runner.judge(self.case, (second or outer).image, seen, outer.first, outer.last, excused)
+        image = (second or outer).image
+        judgement, point = self.runner.judge(self.case, image, seen, outer.first, outer.last, excused, session, self.model.name)
         if judgement.verdict is Verdict.UNKNOWN:
             self.tally.unknown.add(judgement.reason)
-        if judgement.anomaly is None or self._seen_simpler(judgement.anomaly, outer, second, point):
+        if judgement.anomaly is None:
+            return
+        self.tally.kinds.add(type(judgement.anomaly).__name__)
+        if self._seen_simpler(judgement.anomaly, outer, second, point, session):
             return
         key = judgement.anomaly.identity
         self._explained[key] = self._explained.get(key, 0) + 1
@@ -303,26 +317,26 @@ class _Walk:
             self.tally.cut_short = True
             return
         name = None if second is None else (second.first, second.lag)
-        suspect = Suspect(self.model.name, outer.first, outer.lag, name)
+        suspect = Suspect(self.model.name, outer.first, outer.lag, name, session)
         anomaly = self.examiner.explain(judgement.anomaly, seen, outer, point, suspect, excused, fatal=False)
         self._remember(anomaly, suspect)
 
-    def _seen_simpler(self, anomaly: Anomaly, outer: State, second: State | None, point: int) -> bool:
+    def _seen_simpler(self, anomaly: Anomaly, outer: State, second: State | None, point: int, session: str) -> bool:
         """Whether the same thing goes wrong with less: without the second crash, or with fewer chains behind."""
         if second is not None:
             return anomaly.identity in self._once
         self._once.add(anomaly.identity)
-        return any(self._fails_too(anomaly, outer.first, few, point) for few in outer.less)
+        return any(self._fails_too(anomaly, outer.first, few, point, session) for few in outer.less)
 
-    def _fails_too(self, anomaly: Anomaly, first: int, lag: tuple[str, ...], point: int) -> bool:
+    def _fails_too(self, anomaly: Anomaly, first: int, lag: tuple[str, ...], point: int, session: str) -> bool:
         try:
             cut = self.examiner.find(self.model.name, first, lag)
         except UsageError:  # the model does not let this chain lag alone
             return False
-        if not cut.first <= point <= cut.last:
+        if not cut.first <= point <= max(cut.last, self.case.base):
             return False
-        seen, excused = self.examiner.observe(cut), self.examiner.excused(cut)
-        judgement, _ = self.runner.judge(self.case, cut.image, seen, point, point, excused)
+        seen, excused = self.examiner.observe(cut, session), self.examiner.excused(cut)
+        judgement, _ = self.runner.judge(self.case, cut.image, seen, point, point, excused, session, self.model.name)
         found = judgement.anomaly
         return found is not None and (found.identity, found.summary) == (anomaly.identity, anomaly.summary)
 

@@ -1,53 +1,42 @@
-"""The property gate: Hypothesis draws what the user does and one fault, and every crash state of that run is judged.
+"""The property gate: Hypothesis draws stories of a user and of what goes wrong, and every crash state of each is judged.
 
-Rule: Hypothesis chooses and shrinks the steps; the crash itself is not drawn but tried everywhere, which leaves nothing to
-luck and shrinks to the fewest steps. No draw depends on the store, and no clock is read, so a search is never flaky.
+Rule: Hypothesis chooses and shrinks the steps; the crash at the end is not drawn but tried everywhere, which leaves nothing
+to luck and shrinks to the fewest steps. No draw depends on the store, and no clock is read, so a search is never flaky.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
+from hypothesis.stateful import run_state_machine_as_test
 
-from pytest_durability.errors import CaseError, InconclusiveError, UsageError
+from pytest_durability.arming import STREAMS
+from pytest_durability.errors import AdapterError, CaseError, InconclusiveError, UsageError
 from pytest_durability.explore import case as cases
-from pytest_durability.explore.drawn import Drawn, drawn_cases
-from pytest_durability.explore.examine import Examiner, Tally
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
+from pytest_durability.explore.machine import SessionMachine, bound
+from pytest_durability.explore.places import strike_places
+from pytest_durability.explore.profiles import STATES, profile
 from pytest_durability.explore.replay import replay
+from pytest_durability.explore.search import Search, by_model
 from pytest_durability.explore.settings import Context
-from pytest_durability.faults import NAMES, Crash, LostWrite, Schedule, ShortWrite, TornWrite, WriteError, place_of
-from pytest_durability.history import Lane, Op
-from pytest_durability.persistence import PersistenceModel, fatal, resolve
-from pytest_durability.runner import Case, Runner, reraise
-from pytest_durability.verdict import Anomaly, SweepReport, VacuousRun
+from pytest_durability.faults import NAMES, Crash, LostAck
+from pytest_durability.persistence import fatal, resolve
+from pytest_durability.runner import Runner, reraise
+from pytest_durability.verdict import Anomaly, SweepReport
 from pytest_durability.world.arena import Arena
-from pytest_durability.world.disk.effects import Write
 
-EXAMPLES = {"dev": 40, "ci": 100, "deep": 1000}
-"""How many workloads a profile tries; each is crashed everywhere."""
+ROUNDS = 8
+"""So many bugs are looked for, one after the other."""
 
-STATES = {"dev": 300, "ci": 1000, "deep": 10_000}
-"""How many cuts of each workload and model a profile tries, fewest losses first."""
-
-Injector = Callable[[str, Op], Any]
-"""Makes a fault for a place and the operation that is there."""
-
-INJECTORS: dict[str, tuple[tuple[str, ...], Injector]] = {
-    "ENOSPC": (("write", "create"), lambda at, _: WriteError(at, "ENOSPC")),
-    "EIO": (("write", "fsync", "rename", "truncate"), lambda at, _: WriteError(at, "EIO")),
-    "ShortWrite": (("write",), lambda at, op: ShortWrite(at, max(1, op.size // 2))),
-    "LostWrite": (("write",), lambda at, _: LostWrite(at)),
-    "TornWrite": (("write",), lambda at, op: TornWrite(at, op.size // 2)),
-}
-"""Faults besides the crash: on which kinds of operation each may strike, and how it is made."""
+STAGED = ("Crash", "WriteError", "ShortWrite", "LostWrite", "TornWrite", "LostAck", *STREAMS)
+"""Faults that may be asked for."""
 
 
 def check(
@@ -60,7 +49,7 @@ def check(
     isolation: str = "same",
     context: Context | None = None,
 ) -> SweepReport:
-    """Draw workloads and faults, crash each run everywhere, and raise the shortest failing story.
+    """Draw stories, crash each of them everywhere, and raise the shortest failing one of each distinct bug.
 
     `faults`: classes, names or instances (None: what is within the promise). Saved cases of the test run first.
 
@@ -69,24 +58,159 @@ def check(
         UsageError, AdapterError: the question was wrong.
     """
     __tracebackhide__ = True
-    context = context or Context()
+    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation}
+    return _gate(SessionMachine, adapter, context or Context(), **options)
+
+
+def run_machine(
+    machine: type[SessionMachine],
+    *,
+    faults: Any = None,
+    models: Any = None,
+    max_examples: int | None = None,
+    seed: int | None = None,
+    isolation: str = "same",
+    context: Context | None = None,
+) -> SweepReport:
+    """As `check`, with a machine of the user's own: the class attribute `adapter`, and more rules and invariants.
+
+    Raises:
+        Anomaly: as `check`; what a rule or an invariant raises leaves as it is, with the steps that led to it as notes.
+        UsageError, AdapterError: the question was wrong.
+    """
+    __tracebackhide__ = True
+    given: Any = machine
+    if not isinstance(given, type) or not issubclass(given, SessionMachine):
+        raise UsageError(
+            f"run_machine({machine!r})",
+            why="it runs a machine, not an adapter",
+            fix="give a subclass of SessionMachine, or use check",
+        )
+    if machine.adapter is None:
+        raise AdapterError(
+            f"{machine.__name__} names no adapter",
+            why="a machine drives a store through one",
+            fix="set the class attribute `adapter`",
+        )
+    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation}
+    return _gate(machine, machine.adapter, context or Context(), **options)
+
+
+def _gate(
+    machine: type[SessionMachine],
+    adapter: Any,
+    context: Context,
+    *,
+    faults: Any,
+    models: Any,
+    max_examples: int | None,
+    seed: int | None,
+    isolation: str,
+) -> SweepReport:
+    __tracebackhide__ = True
+    _no_loop_runs()
     factory, reference = as_factory(adapter), reference_of(adapter)
     _replay_saved(adapter, reference, context)
     start = time.process_time()
     with Arena(context.seed) as arena:
         asked = models if models is not None else context.models
         runner = Runner(factory, arena, isolation)
-        search = _Search(runner, resolve(asked), _injectors(faults, runner), STATES[context.profile])
-        search.deadly = fatal(runner.able.promise, [model.name for model in resolve(asked)] if asked is not None else None)
+        chosen = resolve(asked)
+        search = Search(
+            runner,
+            chosen,
+            fatal(runner.able.promise, [model.name for model in chosen] if asked is not None else None),
+            STATES[context.profile],
+            long=context.profile != "dev",
+            apart=isolation == "process",
+        )
+        asked_for, search.instances, search.acks = _asked(faults, runner)
+        search.names = tuple(name for name in asked_for if name not in STREAMS)
+        search.streams = tuple(name for name in asked_for if name in STREAMS)
         keeper = Keeper(reference, context)
         with keeper.watching():
-            found = search.run(max_examples or EXAMPLES[context.profile], seed, context)
+            found = _searched(machine, search, f"{reference} {context.test}", context, max_examples, seed)
+            empty = search.vacuous(_list(faults)) if not found else None
+            if empty is not None:
+                raise empty
+            for anomaly in found:
+                by_model(runner, anomaly, chosen, search.limit)
             report = search.report(found, time.process_time() - start)
             keeper.keep(report)
             reraise(report.anomalies, f"{len(report.anomalies)} distinct findings in {report.adapter}")
     if search.unknown:
         raise InconclusiveError("; ".join(sorted(search.unknown)[:5]), why="UNKNOWN is not a pass")
     return report
+
+
+def _searched(
+    machine: type[SessionMachine], search: Search, key: str, context: Context, max_examples: int | None, seed: int | None
+) -> list[Anomaly]:
+    """Search; the shortest story of each distinct bug.
+
+    A machine of the user's own may fail at a rule or an invariant, so there Hypothesis shrinks. Else it stops at the first
+    bug, and draws once more, until a round shows nothing that is new: stories shrink better by their steps than by draws.
+
+    Raises:
+        UsageError: the store is not deterministic.
+    """
+    __tracebackhide__ = True
+    own = machine is not SessionMachine
+    # Hypothesis keeps what failed under the name of the machine, which has to be that of the test and the adapter.
+    name = machine.__name__ if own else f"Story_{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}"
+    test = bound(machine, search, name)
+    plain = 0
+    if not own:  # half of the stories that were asked for are plain ones, at most
+        most = max_examples // 2 if max_examples else None
+        strike_places(search, context.profile, context.seed if seed is None else seed, most)
+        plain = search.examples
+    if max_examples:
+        max_examples = max(1, max_examples - plain)
+    for turn in range(ROUNDS):
+        settings = profile(context.profile, max_examples=max_examples, seed=seed, own=own, first=turn == 0)
+        if not settings.derandomize:
+            test = seeded(context.seed if seed is None else seed)(test)
+        search.examples = plain
+        _round(test, search, settings)
+        if own or frozenset(search.found) == search.known:
+            break
+        search.known = frozenset(search.found)
+    return [_plain(anomaly) for anomaly in search.distinct()]
+
+
+def _round(test: type[SessionMachine], search: Search, settings: Any) -> None:
+    """One run of Hypothesis; what it finds is in `search.found`."""
+    __tracebackhide__ = True
+    try:
+        run_state_machine_as_test(test, settings=settings)
+    except Flaky as error:
+        raise UsageError(
+            f"{search.runner.able.name} gave two answers to one case: {str(error).splitlines()[0]}",
+            why="a finding that does not repeat cannot be shown to anybody",
+            fix='look for wall-clock times, unseeded chance or module state; isolation="process" rules out the last',
+        ) from None
+    except Anomaly:
+        pass
+    except ExceptionGroup as group:
+        if not all(isinstance(error, Anomaly) for error in group.exceptions):
+            raise
+
+
+def _no_loop_runs() -> None:
+    """A coroutine of the store cannot be awaited inside of another loop's.
+
+    Raises:
+        UsageError: an event loop runs in this thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        "check was called inside a running event loop",
+        why="each life of the store gets an event loop of its own, and Python runs one at a time in a thread",
+        fix="call it from a plain `def` test; async adapters are awaited by the harness",
+    )
 
 
 def _replay_saved(adapter: Any, reference: str, context: Context) -> None:
@@ -102,160 +226,36 @@ def _replay_saved(adapter: Any, reference: str, context: Context) -> None:
                 continue  # it does not fit today's store; the search goes on
 
 
-def _injectors(faults: Any, runner: Runner) -> list[Any]:
-    """Names of `INJECTORS`, and fault instances; by default what no promise excludes."""
+def _list(faults: Any) -> list[Any]:
+    return [] if faults is None else [faults] if isinstance(faults, (str, type)) else list(faults)
+
+
+def _asked(faults: Any, runner: Runner) -> tuple[tuple[str, ...], tuple[Any, ...], bool]:
+    """Faults by name, faults by place, and whether acknowledgements get lost; by default what no promise excludes."""
     if faults is None:
-        return ["ENOSPC", "EIO", "ShortWrite", *(["LostWrite"] if runner.able.promise.lost_writes == "consistent" else [])]
-    chosen: list[Any] = []
-    for fault in [faults] if isinstance(faults, (str, type)) else list(faults):
+        lost = ("LostWrite",) if runner.able.promise.lost_writes == "consistent" else ()
+        streams = tuple(STREAMS) if "turn" in runner.able.members else ()
+        return ("ENOSPC", "EIO", "ReadEIO", "ShortWrite", *lost, *streams), (), True
+    names: list[str] = []
+    instances: list[Any] = []
+    acks = False
+    for fault in _list(faults):
         name = fault if isinstance(fault, str) else fault.__name__ if isinstance(fault, type) else type(fault).__name__
-        if name not in NAMES or name not in {"Crash", "WriteError", "LostWrite", "TornWrite", "ShortWrite"}:
+        if name not in NAMES or name not in STAGED:
             raise UsageError(
                 f"faults= holds {fault!r}",
                 why="only faults that this version can stage may be asked for",
-                fix="choose from: Crash, WriteError, ShortWrite, LostWrite, TornWrite (classes, names or instances)",
+                fix=f"choose from: {', '.join(STAGED)} (classes, names or instances)",
             )
         if not isinstance(fault, (str, type)):
-            chosen.append(fault)
+            instances += [] if isinstance(fault, Crash) else [fault]  # crashes are tried everywhere anyhow
         elif name == "WriteError":
-            chosen += ["ENOSPC", "EIO"]
-        elif name != "Crash":  # crashes are tried everywhere anyhow
-            chosen.append(name)
-    return chosen
-
-
-@dataclass(slots=True)
-class _Search:
-    """One search: what it tries with, and what it has seen."""
-
-    runner: Runner
-    models: tuple[PersistenceModel, ...]
-    faults: list[Any]
-    limit: int
-    deadly: frozenset[str] = frozenset()
-    examples: int = 0
-    operations: int = 0
-    effects: int = 0
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    portability: dict[tuple[str, str, str], Anomaly] = field(default_factory=dict)
-    unknown: set[str] = field(default_factory=set)
-
-    def run(self, examples: int, seed: int | None, context: Context) -> list[Anomaly]:
-        """Search; the shortest story of each distinct bug.
-
-        Raises:
-            VacuousRun: the store never wrote anything below the root.
-            UsageError: the store is not deterministic.
-        """
-        __tracebackhide__ = True
-        test = given(drawn_cases(self.runner.able, len(self.faults)))(self._try)
-        test = settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            derandomize=seed is None and context.profile == "ci",
-            verbosity=Verbosity.quiet,
-            report_multiple_bugs=True,
-            print_blob=False,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        )(test)
-        if seed is not None or context.profile != "ci":
-            test = seeded(context.seed if seed is None else seed)(test)
-        try:
-            test()
-        except Flaky as error:
-            raise UsageError(
-                f"{self.runner.able.name} gave two answers to one case: {str(error).splitlines()[0]}",
-                why="a finding that does not repeat cannot be shown to anybody",
-                fix='look for wall-clock times, unseeded chance or module state; isolation="process" rules out the last',
-            ) from None
-        except Anomaly as anomaly:
-            return [_plain(anomaly)]
-        except ExceptionGroup as group:
-            found = [_plain(anomaly) for anomaly in group.exceptions if isinstance(anomaly, Anomaly)]
-            if len(found) != len(group.exceptions):
-                raise
-            return sorted(found, key=_length)
-        if not self.effects:
-            raise VacuousRun(
-                f"{self.runner.able.name} wrote nothing below world.root",
-                because=(f"in {self.examples} workloads no operation was seen there, so nothing could be crashed",),
-            )
-        return []
-
-    def _try(self, drawn: Drawn) -> None:
-        """One example: all crash states without a fault, then what is left after the fault."""
-        __tracebackhide__ = True
-        case = self.runner.prepare(drawn.workload)
-        self.runner.canary(case)
-        self.examples += 1
-        self.operations += len(case.history)
-        self.effects += sum(1 for op in case.ops if op.effect is not None)
-        self._judge(case, self.models)
-        fault = self._fault(drawn, case)
-        if fault is None:
-            return
-        struck = self.runner.prepare(drawn.workload, Schedule((fault,)), case.calibration)
-        if not struck.unfired:
-            self._judge(struck, self.models[:1])
-
-    def _fault(self, drawn: Drawn, case: Case) -> Any:
-        if drawn.fault == 0:
-            return None
-        chosen = self.faults[drawn.fault - 1]
-        if not isinstance(chosen, str):
-            return None if isinstance(chosen, Crash) else chosen
-        kinds, make = INJECTORS[chosen]
-        ops = [op for op in case.history.lane(Lane.DISK) if op.kind in kinds and op.effect is not None]
-        if chosen == "ShortWrite":
-            ops = [op for op in ops if isinstance(op.effect, Write) and op.size > 1]
-        if not ops:
-            return None
-        op = ops[drawn.at % len(ops)]
-        return make(str(place_of(case.history, op.seq)), op)
-
-    def _judge(self, case: Case, models: Sequence[PersistenceModel]) -> None:
-        """Walk the crash states; the first fatal finding ends the example, so that Hypothesis shrinks its story."""
-        __tracebackhide__ = True
-        examiner = Examiner(self.runner, case, limit=self.limit)
-        for model in models:
-            tally = examiner.examine(model.name)
-            self._count(tally)
-            self.unknown |= tally.unknown
-            deadly = model.name in self.deadly
-            if deadly and tally.suspects:
-                raise examiner.rebuild(tally.suspects[0], fatal=True)
-            for suspect in tally.suspects:
-                anomaly = examiner.rebuild(suspect, fatal=False)
-                known = self.portability.get(anomaly.identity)
-                if known is None or _length(anomaly) < _length(known):
-                    self.portability[anomaly.identity] = anomaly
-
-    def _count(self, tally: Tally) -> None:
-        total = self.tallies.setdefault(tally.model, Tally(tally.model))
-        total.points += tally.points
-        total.cuts += tally.cuts
-        total.states += tally.states
-        total.opened += tally.opened
-        total.repeats += tally.repeats
-        total.cut_short = total.cut_short or tally.cut_short
-
-    def report(self, found: list[Anomaly], seconds: float) -> SweepReport:
-        """What was tried and found, in the form of a sweep's report."""
-        known = {anomaly.identity for anomaly in found}
-        others = [anomaly for identity, anomaly in self.portability.items() if identity not in known]
-        return SweepReport(
-            adapter=self.runner.able.name,
-            steps=self.examples,
-            operations=self.operations,
-            models=tuple(tally.report([*found, *others], self.limit) for tally in self.tallies.values()),
-            anomalies=tuple(found),
-            portability=tuple(others),
-            unknown=tuple(sorted(self.unknown)),
-            seconds=seconds,
-            store_share=self.runner.reopener.seconds / seconds if seconds else 0.0,
-        )
+            names += ["ENOSPC", "EIO", "ReadEIO"]
+        elif name == LostAck.__name__:
+            acks = True
+        elif name != "Crash":
+            names.append(name)
+    return tuple(names), tuple(instances), acks
 
 
 def _plain(anomaly: Anomaly) -> Anomaly:
@@ -263,11 +263,3 @@ def _plain(anomaly: Anomaly) -> Anomaly:
     if hasattr(anomaly, "__notes__"):
         del anomaly.__notes__
     return anomaly
-
-
-def _length(anomaly: Anomaly) -> tuple[int, int, int]:
-    """Fewest steps first, then fewest faults, then the shorter text."""
-    result = anomaly.result
-    if result is None:
-        return (0, 0, 0)
-    return (len(result.workload), len(result.schedule), len(str(result.workload)))

@@ -16,18 +16,17 @@ from pytest_durability.explore.case import Case, load
 from pytest_durability.explore.examine import Examiner, Suspect
 from pytest_durability.explore.factory import as_factory
 from pytest_durability.explore.keeper import Keeper
+from pytest_durability.explore.search import at_boundary
 from pytest_durability.explore.settings import Context
 from pytest_durability.faults import Crash, Place, Schedule, seq_of
 from pytest_durability.history import Op
 from pytest_durability.persistence import fatal
 from pytest_durability.runner import Runner
+from pytest_durability.surviving import START, UnreachableError, UnstagedError
 from pytest_durability.verdict import Result, Verdict
 from pytest_durability.workload import Workload
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.states import State
-
-START = "-:start:1"
-"""The place of a crash state that existed before the first operation."""
 
 
 def replay(case: Case | str, *, adapter: Any = None, context: Context | None = None) -> Result:
@@ -74,20 +73,39 @@ def _again(case: Case, factory: Any) -> Result:
     with Arena(case.seed) as arena:
         runner = Runner(factory, arena)
         workload = Workload.parse(case.workload)
-        examiner = Examiner(runner, runner.prepare(runner.workload(workload), rest))
-        if examiner.case.unfired:
-            raise _misfit(case, f"{examiner.case.unfired[0]} never strikes")
+        try:
+            recorded = runner.prepare(runner.workload(workload), rest)
+        except UnstagedError as error:
+            raise _misfit(case, error.what) from None
+        except UnreachableError as error:
+            note = f"a crash there can no longer leave that state: {error.what}"
+            return Result(runner.able.name, workload, schedule, (), Verdict.VALID, case_id=case.id, note=note)
+        examiner = Examiner(runner, recorded)
+        if recorded.unfired:
+            raise _misfit(case, f"{recorded.unfired[0]} never strikes")
         if not crashes:
-            return _result(case, runner, workload, schedule, examiner)
+            return _uncrashed(case, runner, workload, schedule, examiner)
         cut, point = _cut(case, examiner, crashes[0])
-        if not cut.first <= point <= cut.last:
+        if not cut.first <= point <= max(cut.last, recorded.base):
             # The usual repair: a sync was added, and what the crash took is durable by then.
             return _result(case, runner, workload, schedule, examiner, point, "a crash there can no longer leave that state")
-        suspect = Suspect(crashes[0].model, cut.first, tuple(cut.lag), _inner(case, examiner, cut, crashes[1:]))
-        anomaly = examiner.revisit(suspect, cut, point, fatal=crashes[0].model in fatal(runner.able.promise, [crashes[0].model]))
+        inner = _inner(case, examiner, cut, crashes[1:])
+        deadly = crashes[0].model in fatal(runner.able.promise, [crashes[0].model])
+        for session in examiner.sessions:
+            suspect = Suspect(crashes[0].model, cut.first, tuple(cut.lag), inner, session)
+            anomaly = examiner.revisit(suspect, cut, point, fatal=deadly)
+            if anomaly is not None:
+                raise anomaly
+        return _result(case, runner, workload, schedule, examiner, point)
+
+
+def _uncrashed(case: Case, runner: Runner, workload: Workload, schedule: Schedule, examiner: Examiner) -> Result:
+    """What is wrong with a story by itself: where it goes on after a death of the machine, or that it cannot go on."""
+    __tracebackhide__ = True
+    for anomaly in (at_boundary(runner, examiner.case), runner.wedged(examiner.case)):
         if anomaly is not None:
             raise anomaly
-        return _result(case, runner, workload, schedule, examiner, point)
+    return _result(case, runner, workload, schedule, examiner)
 
 
 def _cut(case: Case, examiner: Examiner, crash: Crash) -> tuple[State, int]:

@@ -29,4 +29,3 @@ class Context:
     profile: str = "dev"
     rootdir: Path = field(default_factory=Path)
     replay: Case | None = None
-    html: bool = False

