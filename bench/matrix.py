@@ -25,6 +25,7 @@ from pytest_durability.explore.sweep import sweep
 from pytest_durability.faults import LostWrite, WriteError
 from pytest_durability.verdict import Anomaly
 from pytest_durability.workload import Workload
+from tests.planted.four import side_by_side
 from tests.planted.matrix import FOLDER, NOT_STAGED, TABLE, shown, table
 from tests.planted.reference import OUT_OF_REACH, VARIANTS, sound
 
@@ -37,6 +38,7 @@ GUIDED: dict[str, dict[str, Any]] = {
         "faults": [LostWrite("write:session/history/archive_#/.overview.md.#.tmp:1")],
         "models": ["process-kill"],
     },
+    "ReadErrorIsEmpty": {"faults": [WriteError("open:session/messages.jsonl:2", "EIO")], "models": ["process-kill"]},
     "SwallowsSyncError": {"faults": [WriteError("fsync:session/messages.jsonl:1", "EIO")], "models": ["posix"]},
 }
 """What the search is told besides for a variant: more examples, the one fault that matters, or only the one model."""
@@ -130,6 +132,12 @@ def write(rows: list[Row]) -> None:
     TABLE.write_text(table((row.variant, name) for row in rows for name in row.found), "utf-8")
 
 
+def four() -> None:
+    """Print the four tests of the reported bug beside what the harness finds without being told."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(side_by_side(Path(folder)))
+
+
 def matrix(*, keep: bool = False) -> None:
     """Search all variants and print the matrix; `keep` renews what is saved."""
     with ProcessPoolExecutor() as pool:
@@ -155,4 +163,5 @@ def matrix(*, keep: bool = False) -> None:
 
 
 if __name__ == "__main__":
+    four()
     matrix(keep="--write" in sys.argv[1:])

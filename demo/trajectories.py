@@ -72,7 +72,9 @@ def _state(trajectory: LinearTrajectory) -> str:
         else f"{record.finish_reason} +{len(record.output_token_ids)}"
         for record in trajectory.records
     )
-    samples = ", ".join(f"{sum(sample.loss_mask)} of {len(sample.tokens)} {sample.status.value}" for sample in assemble(trajectory))
+    samples = ", ".join(
+        f"{sum(sample.loss_mask)} of {len(sample.tokens)} {sample.status.value}" for sample in assemble(trajectory)
+    )
     counts = f"{trajectory.num_assistant:>5} {len(trajectory.token_ids):>6} {trajectory.epoch:>5}"
     return f"{records or '-':<26} {counts}   {samples or '-'}"
 

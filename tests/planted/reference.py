@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import count
 
 from pytest_durability import Message
-from reference_impl.durable import Durable
+from reference_impl.durable import Durable, StorageError
 from reference_impl.store import Session, SessionError
 from reference_impl.store import lines as reading
 from reference_impl.store.archive import as_json as marked
@@ -170,6 +170,26 @@ class DamageIsEmpty(_Reads):
 
     def lines(self, found):
         return replace(found.lines, messages=()) if found.lines.damaged or found.lines.tail else found.lines
+
+
+class HealsLegacy(_Reads):
+    """Takes a session without counters for one whose clear was lost, and drops what is in it."""
+
+    def lines(self, found):
+        return replace(found.lines, messages=()) if found.meta is None and not found.archives else found.lines
+
+
+class ReadErrorIsEmpty(Sound):
+    """Takes a file that it cannot read for one that is not there, and appends by a replace of the file that it read."""
+
+    class files(Durable):  # noqa: D106, N801  a hook
+        def read(self, path):
+            with suppress(StorageError):
+                return super().read(path)
+            return None
+
+        def append(self, path, data):
+            self.replace(path, (self.read(path) or b"") + data)
 
 
 class TornBatchCounts(_Reads):
@@ -433,7 +453,6 @@ VARIANTS = {
 """Adapters of the broken stores by name."""
 
 OUT_OF_REACH = {
-    "a read error taken as empty": "no fault of the harness strikes a read",
     "a snapshot taken before the lock": "no two operations of a workload overlap",
     "a lease by the wall clock": "no two operations of a workload overlap",
     "archived messages dropped from the live file unread": "takes two lost writes at once, and one is tried",
@@ -455,6 +474,7 @@ UNSTAGED = {
     "NoReplaceSync": "syncs, so the crash can no longer take what was renamed",
     "NoDirectorySync": "syncs, so the crash can no longer take the name",
     "NoAppendSync": "syncs, so the crash can no longer take what was acknowledged",
+    "ReadErrorIsEmpty": "raises, and appends to the file, so there is no replace to crash after",
     "SwallowsSyncError": "raises, so there is no acknowledgement to crash after",
     "FailsAfterCommitPoint": "lets the commit stand, so there is no failure marker to crash at",
 }

@@ -42,17 +42,22 @@ class Sound:
         self.folder = folder
         self.live = folder / "live.jsonl"
         self.archive = folder / "archive.jsonl"
-        if not folder.exists():
-            folder.mkdir()
-            sync_directory(folder.parent)
         if not self.live.exists():
+            folder.mkdir(exist_ok=True)
+            sync_directory(folder.parent)
             self.create()
         self.messages = self.load()
+        self.published = False
 
     def create(self):
         with open(self.live, "ab") as file:
             os.fsync(file.fileno())
-        sync_directory(self.folder)
+
+    def publish(self):
+        """An earlier life may have died, or failed, between a name and its sync; nothing is acknowledged before that is made up."""
+        if not self.published:
+            sync_directory(self.folder)
+            self.published = True
 
     def read(self, path):
         return path.read_bytes() if path.exists() else b""
@@ -63,6 +68,7 @@ class Sound:
         archived = {m["id"] for m in self.archived()}
         kept = [m for m in messages if m["id"] not in archived]
         if good < len(data) or len(kept) < len(messages):
+            sync_directory(self.folder)  # of the archive, whose name may be younger than its last sync
             replace(self.live, b"".join(self.line(m) for m in kept))
         return kept
 
@@ -85,7 +91,8 @@ class Sound:
         return json.dumps(record).encode() + b"\n"
 
     def next_id(self):
-        return 1 + max((m["id"] for m in [*self.archived(), *self.messages]), default=0)
+        """One that is on disk nowhere, not even with a message whose append failed."""
+        return 1 + max((m["id"] for m in [*self.archived(), *self.messages, *self.parse(self.read(self.live))[0]]), default=0)
 
     def append(self, role, text):
         self.append_many([(role, text)])
@@ -94,9 +101,13 @@ class Sound:
         first = self.next_id()
         messages = [{"id": number, "role": role, "text": text} for number, (role, text) in enumerate(pairs, first)]
         self.write(self.line(messages if len(messages) > 1 else messages[0]))
+        self.publish()
         self.messages += messages
 
     def write(self, data):
+        before = self.read(self.live)
+        if before and not before.endswith(b"\n"):  # an append failed in the middle
+            self.load()
         with open(self.live, "ab") as file:
             file.write(data)
             file.flush()
@@ -108,12 +119,15 @@ class Sound:
     def commit(self, keep):
         cut = max(0, len(self.messages) - keep)
         old, kept = self.messages[:cut], self.messages[cut:]
+        self.published = False
         self.put_archive(old)
         self.clear(kept)
         self.messages = kept
 
     def put_archive(self, old):
-        replace(self.archive, b"".join(self.line(m) for m in [*self.archived(), *old]))
+        before = self.archived()
+        known = {m["id"] for m in before}  # of a commit that failed after this
+        replace(self.archive, b"".join(self.line(m) for m in [*before, *(m for m in old if m["id"] not in known)]))
 
     def clear(self, kept):
         replace(self.live, b"".join(self.line(m) for m in kept))
@@ -130,9 +144,8 @@ class NoSync(Sound):
 class NoDirectorySync(Sound):
     """Creates the session without an fsync of its directory."""
 
-    def create(self):
-        with open(self.live, "ab") as file:
-            os.fsync(file.fileno())
+    def publish(self):
+        pass
 
 
 class Brick(Sound):
@@ -294,11 +307,97 @@ class TrustsLive(Sound):
         return self.parse(self.read(self.live))[0]
 
 
-def adapter(store, *, acknowledged="power-loss", archives=True):
-    """An adapter class for one of these stores."""
+class GluesTail(TwoWrites):
+    """Reads past a torn tail and leaves it there, so that the next line is glued to it."""
+
+    def load(self):
+        archived = {m["id"] for m in self.archived()}
+        return [m for m in self.parse(self.read(self.live))[0] if m["id"] not in archived]
+
+
+class WedgedByError(Sound):
+    """Takes nothing more after a write has failed once, until the process ends."""
+
+    broken = False
+
+    def write(self, data):
+        if self.broken:
+            raise RuntimeError("an earlier write failed")
+        try:
+            super().write(data)
+        except OSError:
+            self.broken = True
+            raise
+
+
+class WedgedByTail(GluesTail):
+    """Loads past a torn tail, and refuses to write behind it."""
+
+    def write(self, data):
+        before = self.read(self.live)
+        if before and not before.endswith(b"\n"):
+            raise ValueError("the session is damaged")
+        super().write(data)
+
+
+class Rereads(Sound):
+    """Looks at the files before each change, so that several store objects may be open."""
+
+    def append_many(self, pairs):
+        self.messages = self.load()
+        super().append_many(pairs)
+
+    def commit(self, keep):
+        self.messages = self.load()
+        super().commit(keep)
+
+
+class SharesArchive(Sound):
+    """Keeps the archives of all sessions in one file, although each session counts its messages from 1."""
+
+    def __init__(self, folder):
+        self.shared = folder.parent / "archive.jsonl"
+        super().__init__(folder)
+
+    def archived(self):
+        return self.parse(self.read(self.shared))[0]
+
+    def put_archive(self, old):
+        replace(self.shared, b"".join(self.line(m) for m in [*self.archived(), *old]))
+
+
+class RefusesText(Sound):
+    """Writes text as it is, and refuses what has no encoding before it has touched anything."""
+
+    def line(self, record):
+        return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+
+class Clips(RefusesText):
+    """The same, but empties the file before it knows whether the text can be written."""
+
+    def write(self, data):
+        raise AssertionError("not used")
+
+    def append_many(self, pairs):
+        first = self.next_id()
+        messages = [{"id": number, "role": role, "text": text} for number, (role, text) in enumerate(pairs, first)]
+        before = self.read(self.live)
+        with open(self.live, "wb") as file:
+            data = self.line(messages if len(messages) > 1 else messages[0])
+            file.write(before + data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.publish()
+        self.messages += messages
+
+
+def adapter(store, *, acknowledged="power-loss", archives=True, opened=1):
+    """An adapter class for one of these stores; they keep what they read, so a process opens them once."""
 
     class Adapter:
         promise = Promise(acknowledged=acknowledged)
+        handles = opened
 
         def open(self, world):
             return store(world.root / world.session)

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from pytest_durability import Append, Message, Promise
+from pytest_durability.explore.examine import Examiner
 from pytest_durability.explore.settings import Context
 from pytest_durability.explore.sweep import sweep
-from pytest_durability.verdict import Anomaly
+from pytest_durability.faults import LostWrite, Schedule, place_of
+from pytest_durability.runner import Runner
+from pytest_durability.verdict import Anomaly, Resurrected
+from pytest_durability.world.arena import Arena
 from tests.planted import stores
 
 MODELS = ["process-kill", "ext4-delalloc", "posix"]
@@ -182,3 +186,58 @@ def test_a_wrong_type_after_a_crash_is_a_finding(tmp_path):
     found = told(GivesNothing, tmp_path)
     assert set(found) == {"Unloadable"}
     assert "GivesNothing.transcript gave None of type NoneType; without a crash the type is right" in found["Unloadable"]
+
+
+class Titled(stores.Sound):
+    """Keeps a title beside the session, which quotes its first message, written before that message is."""
+
+    def append_many(self, pairs):
+        title = self.folder / "title.txt"
+        if not title.exists():
+            stores.replace(title, pairs[0][1].encode("utf-8", "surrogatepass"))
+        super().append_many(pairs)
+
+
+class Overviews(stores.Sound):
+    """Keeps an overview beside the session, which quotes the beginnings of all messages, archived or not."""
+
+    def append_many(self, pairs):
+        super().append_many(pairs)
+        self.describe()
+
+    def commit(self, keep):
+        super().commit(keep)
+        self.describe()
+
+    def describe(self):
+        quotes = [m["text"][:24] for m in [*self.archived(), *self.messages]]
+        stores.replace(self.folder / "overview.md", "\n".join(quotes).encode("utf-8", "surrogatepass"))
+
+
+class Compacts(Titled):
+    """The same with a commit that drops the older messages, so that the title outlives what it quotes."""
+
+    def put_archive(self, old):
+        pass
+
+
+@pytest.mark.parametrize("store", [Titled, Overviews])
+def test_what_quotes_a_message_is_no_copy_of_it(store, tmp_path):
+    """After a lost or late write nobody recovers a message from a title or an overview, and nobody has to."""
+    adapter = stores.adapter(store)
+    assert sweep(adapter, models=["netput"], depth=2, context=Context(directory=tmp_path)).anomalies == ()
+    with Arena() as arena:
+        runner = Runner(adapter, arena)
+        steps = runner.workload()
+        history = runner.prepare(steps).history
+        places = [place_of(history, op.seq) for op in history if op.kind == "write"]
+        for place in places:
+            case = runner.prepare(steps, Schedule((LostWrite(str(place)),)))
+            assert Examiner(runner, case).examine("process-kill").suspects == []
+    assert len(places) > 10
+
+
+def test_a_title_that_outlives_its_message_is_no_copy_either(tmp_path):
+    """A compaction whose clear is lost brings messages back, which nothing here can heal; but nothing that was lost is missed."""
+    with pytest.raises(Resurrected):
+        sweep(stores.adapter(Compacts, archives=False), models=["netput"], context=Context(directory=tmp_path))

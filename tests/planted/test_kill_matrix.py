@@ -30,7 +30,15 @@ MATRIX = {
     "SplitsBatch": {"SplitBatch"},
     "ClearsFirst": {"LostAcknowledged"},
     "TrustsLive": {"Duplicate", "Resurrected"},
+    "GluesTail": set(),
+    "WedgedByError": set(),
+    "WedgedByTail": set(),
+    "Rereads": set(),
+    "SharesArchive": set(),
+    "RefusesText": set(),
+    "Clips": {"LostAcknowledged"},
 }
+"""Some rows are empty: what a death in the middle, a failed write, a second session or a hostile text shows, a sweep does not."""
 
 
 MOUNT = {

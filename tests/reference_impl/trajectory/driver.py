@@ -82,7 +82,9 @@ class Driver:
             plan = None
         self._same("T2", before, "a request that was only planned or refused")
         if (plan is not None) != self._allowed(kind, keep, added):
-            raise Broken("T4", f"a request to {kind} with {len(self.turns)} turns was {'refused' if plan is None else 'accepted'}")
+            raise Broken(
+                "T4", f"a request to {kind} with {len(self.turns)} turns was {'refused' if plan is None else 'accepted'}"
+            )
         if plan is not None:
             self.pending.append(Asked(plan, keep, added, self.version))
 
@@ -113,7 +115,7 @@ class Driver:
     def _finish(self, which, outcome):
         """The backend answers one of the requests that are under way."""
         if not self.pending:
-            return
+            return None
         asked = self.pending.pop(which % len(self.pending))
         before = state(self.trajectory)
         if outcome == "fail":

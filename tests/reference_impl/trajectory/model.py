@@ -111,16 +111,14 @@ class Scripted:
 def answer(prompt, text, reason="stop", number=1, **message):
     """What a backend says when it has generated `text`."""
     output = sampled(text) if text else []
-    if reason != "abort" and reason != "length":
+    if reason not in ("abort", "length"):
         output += MistralChat().end_of_turn()
     body = {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
         "created": 1_767_225_600,
         "model": "scripted",
-        "choices": [
-            {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text or None, **message}}
-        ],
+        "choices": [{"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text or None, **message}}],
         "usage": {"prompt_tokens": len(prompt), "completion_tokens": len(output), "total_tokens": len(prompt) + len(output)},
     }
     return Answer(200, body, list(prompt), output, [-0.5] * len(output))

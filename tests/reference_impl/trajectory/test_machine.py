@@ -56,5 +56,6 @@ class TrajectoryMachine(RuleBasedStateMachine):
 def test_every_invariant_holds():
     """Requests that overlap, retries, rollbacks, aborts, closings and crashes in any order break none of T1 to T10."""
     run_state_machine_as_test(
-        TrajectoryMachine, settings=settings(max_examples=60, stateful_step_count=20, derandomize=True, database=None, deadline=None)
+        TrajectoryMachine,
+        settings=settings(max_examples=60, stateful_step_count=20, derandomize=True, database=None, deadline=None),
     )

@@ -140,9 +140,7 @@ def test_each_status_of_the_protocol():
             statuses[what] = caught.value.status_code
         gone = await served.http.post("/sessions/none/v1/chat/completions", json={"messages": [user("x")]})
         unreadable = await served.http.post(f"/sessions/{name}/v1/chat/completions", content=b"{")
-        streamed = await served.http.post(
-            f"/sessions/{name}/v1/chat/completions", json={"messages": [user("x")], "stream": True}
-        )
+        streamed = await served.http.post(f"/sessions/{name}/v1/chat/completions", json={"messages": [user("x")], "stream": True})
         return [*statuses.values(), gone.status_code, unreadable.status_code, streamed.status_code]
 
     backend = _then(Scripted().say("good d", "length"), _without_tokens)
