@@ -108,6 +108,9 @@ class Sound:
         before = self.read(self.live)
         if before and not before.endswith(b"\n"):  # an append failed in the middle
             self.load()
+        self.put(data)
+
+    def put(self, data):
         with open(self.live, "ab") as file:
             file.write(data)
             file.flush()
@@ -251,7 +254,7 @@ class JournalTwice(Sound):
         return super().load()
 
     def flush_journal(self):
-        Sound.write(self, self.journal.read_bytes())
+        self.put(self.journal.read_bytes())
         self.journal.unlink()
 
 

@@ -6,12 +6,13 @@ Rule: they differ in the `turn` of their adapter only; the file is a plain JSON 
 from __future__ import annotations
 
 import json
+import os
 
 from pytest_durability import Message, Promise
 
 
 class Log:
-    """Messages as lines; a line is there or it is not, as far as a killed process goes."""
+    """Messages as lines; half a line, of a write that was cut short, is no line and goes before the next one comes."""
 
     def __init__(self, folder):
         folder.mkdir(exist_ok=True)
@@ -19,12 +20,15 @@ class Log:
 
     def add(self, role, text):
         """One more line."""
+        data = self.path.read_bytes() if self.path.exists() else b""
+        if not data.endswith(b"\n") and data:
+            os.truncate(self.path, data.rfind(b"\n") + 1)
         with open(self.path, "a") as file:
             file.write(json.dumps([role, text]) + "\n")
 
     def rows(self):
         """All lines."""
-        return [json.loads(line) for line in self.path.read_text().split("\n") if line] if self.path.exists() else []
+        return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1]] if self.path.exists() else []
 
 
 class SavesAtTheEnd:

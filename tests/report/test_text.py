@@ -6,13 +6,14 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from pytest_durability.faults import LostWrite, Schedule
 from pytest_durability.history import History, Lane, Outcome
 from pytest_durability.report import text
-from pytest_durability.verdict import Duplicate, Loss, LostAcknowledged, ModelReport, Result, SweepReport
+from pytest_durability.verdict import Anomaly, Duplicate, Loss, LostAcknowledged, ModelReport, Result, SweepReport
 from pytest_durability.workload import Append, Workload
 from tests.report.findings import SCHEDULE, WORKLOAD, finding, history
 
@@ -227,3 +228,33 @@ def test_the_same_result_gives_the_same_bytes():
         for seed in ("0", "1", "2")
     }
     assert len(outputs) == 1
+
+
+def test_the_models_that_suffice_are_named():
+    """Both sides, or the one that is there; nothing if nobody asked."""
+    both = replace(finding(), fails_under=("ext4-delalloc", "posix"), holds_under=("process-kill",))
+    assert "models    fails under: ext4-delalloc, posix; holds under: process-kill" in text.reproduce(both)
+    assert "holds under" not in text.reproduce(replace(finding(), fails_under=("posix",)))
+    assert "models" not in text.reproduce(finding())
+
+
+def test_the_promise_that_would_have_held_is_told():
+    """After a pass only."""
+    report = SweepReport("A", 1, 2, (), stronger='Promise(acknowledged="power-loss")', holds_under=("posix",))
+    assert text.headline(report).endswith('; Promise(acknowledged="power-loss") would hold too')
+    assert "nothing found under posix, which the promise does not name" in text.summary(report)
+    failed = replace(report, anomalies=(Anomaly("x"),))
+    assert "would hold" not in text.headline(failed)
+    assert "nothing found" not in text.summary(failed)
+
+
+def test_a_death_in_the_middle_is_a_line_of_its_own():
+    """With its model; what follows happened in the world that it left."""
+    ops = History()
+    ops.add(Lane.USER, "open")
+    ops.add(Lane.DISK, "create", "a")
+    ops.add(Lane.DISK, "crash", "posix")
+    ops.add(Lane.USER, "open")
+    lines = text.sections(finding(history=ops, crash_after=4, anomaly=None, losses=()))[0][1].splitlines()
+    assert lines[3] == "==== CRASH, op 3 ".ljust(74, "=") + " posix"
+    assert lines[4] == "    4  open"

@@ -72,3 +72,21 @@ def handle(error: Exception) -> str:
 def deliveries(history: pd.History) -> list[int]:
     """A history is a sequence of ops."""
     return [op.seq for op in history.lane(pd.Lane.USER) if op.outcome is pd.Outcome.OK]
+
+
+class Machine(pd.SessionMachine):
+    """A machine of a user's own."""
+
+    adapter = Plain
+
+    def wonder(self) -> None:
+        """Acts on the living store."""
+        stored: bool | None = self.append("user", "yes or no?")
+        if stored:
+            self.do(pd.On(pd.Append("assistant", "yes"), handle=2))
+        self.do(pd.PowerLoss("posix"))
+        texts: list[str] = [message.text for message in self.transcript()]
+        del texts
+
+
+deaths: pd.Workload = pd.Workload.of([pd.Append("user", "hi"), pd.FullDisk(2), pd.Retry(), pd.Read()])
