@@ -129,7 +129,6 @@ def _check_failures(able: Capabilities, workload: Workload, recording: Recording
     # Once there were two store objects, either of them may be the stale one that has to refuse.
     opened_twice = next((op.seq for op in recording.history.lane(Lane.USER) if "handle" in op.note), len(recording.history) + 1)
     for seq, failed in recording.failures:
-        call = recording.history[seq - 1]
         second = seq >= opened_twice
         if (second and failed.refused) or (said is not None and seq >= said):
             continue

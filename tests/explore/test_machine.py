@@ -17,6 +17,8 @@ from pytest_durability.faults import Crash
 from pytest_durability.verdict import Anomaly, LostAcknowledged, RetryDoubled, Unloadable, VacuousRun, Verdict, Wedged
 from tests.planted import stores
 
+KILL = ["process-kill"]
+
 
 @pytest.fixture
 def context(tmp_path):
@@ -28,7 +30,7 @@ def findings(adapter, context, **options):
     """All fatal anomalies of a search."""
     found = []
     try:
-        check(adapter, context=context, **{"seed": 1, **options})
+        check(adapter, context=context, **{"seed": 1, "max_examples": 24, **options})
     except* Anomaly as group:
         found.extend(group.exceptions)
     return found
@@ -113,7 +115,7 @@ class Remembers(Forgets):
 @pytest.mark.parametrize("faults", [["LostAck"], None])
 def test_a_retry_that_adds_a_copy_is_found(faults, context):
     """The caller repeats a call with its id in the next process; the store had promised to know it."""
-    found = findings(Forgets, context, faults=faults)
+    found = findings(Forgets, context, faults=faults, models=KILL)
     assert RetryDoubled in types(found)
     (anomaly,) = [anomaly for anomaly in found if isinstance(anomaly, RetryDoubled)]
     assert "Retry()" in str(anomaly.result.workload)
@@ -132,13 +134,13 @@ def test_without_the_promise_a_retry_may_add_a_copy(context):
 
 def test_a_second_store_object_must_not_undo_what_the_first_one_did(context):
     """A store that keeps what it read writes over the other's messages; the finding says what it takes and how to rule it out."""
-    found = findings(stores.adapter(stores.Sound, opened=2), context, faults=["Crash"])
+    found = findings(stores.adapter(stores.Sound, opened=2), context, faults=["Crash"], models=KILL)
     assert LostAcknowledged in types(found)
     for anomaly in found:
         assert any(isinstance(step, On) for step in anomaly.result.workload)
         assert "needs a second store object" in str(anomaly)
         assert "handles = 1" in str(anomaly)
-    assert findings(stores.adapter(stores.Rereads, opened=2), context) == []
+    assert findings(stores.adapter(stores.Rereads, opened=2), context, models=KILL) == []
 
 
 class Busy(Exception):
@@ -174,7 +176,7 @@ def refusing(*, declared):
 
 def test_a_second_store_object_may_be_refused(context):
     """By an exception that callers know; by another one it is a question to the adapter, told as such."""
-    assert findings(refusing(declared=True), context) == []
+    assert findings(refusing(declared=True), context, models=KILL) == []
     with pytest.raises(AdapterError, match="declare handles = 1"):
         check(refusing(declared=False), context=context, seed=1)
 
@@ -186,18 +188,18 @@ def with_sessions(store):
 
 def test_one_session_must_not_hurt_another(context):
     """Archives that two sessions share, with numbers that both use, take messages of the other one."""
-    found = findings(with_sessions(stores.SharesArchive), context, faults=["Crash"])
+    found = findings(with_sessions(stores.SharesArchive), context, faults=["Crash"], models=KILL)
     assert found
     assert all("session='other'" in str(anomaly.result.workload) for anomaly in found)
     again = replay(found[0].result.case_id, adapter=with_sessions(stores.Sound), context=context)
     assert again.verdict is Verdict.VALID
-    assert findings(with_sessions(stores.Sound), context) == []
+    assert findings(with_sessions(stores.Sound), context, models=KILL) == []
 
 
 def test_a_text_that_cannot_be_written_may_be_refused(context):
     """A lone surrogate has no encoding; a store that says so and keeps the rest is sound, one that loses the rest is not."""
     adapter = stores.adapter(stores.RefusesText)
-    assert findings(adapter, context, max_examples=60) == []
+    assert findings(adapter, context, models=KILL) == []
     found = findings(stores.adapter(stores.Clips), context, faults=["Crash"], models=["strict"])
     assert LostAcknowledged in types(found)
 
@@ -222,7 +224,7 @@ def json_line(record):
 
 def test_a_text_that_is_taken_must_be_loadable(context):
     """A store that acknowledges a lone surrogate and cannot read it back has lost the session."""
-    found = findings(stores.adapter(WritesAnything), context, faults=["Crash"], max_examples=100)
+    found = findings(stores.adapter(WritesAnything), context, faults=["Crash"], models=KILL, max_examples=60)
     assert Unloadable in types(found)
 
 
@@ -279,7 +281,7 @@ def test_an_event_loop_that_runs_is_told(context):
 
 def test_a_store_may_live_in_a_process_of_its_own(context):
     """Then the steps are collected and played there; the finding is the same kind of case."""
-    found = findings(stores.adapter(stores.Brick), context, isolation="process", max_examples=4)
+    found = findings(stores.adapter(stores.Brick), context, isolation="process", models=KILL, max_examples=4)
     assert types(found) == {Unloadable}
 
 
