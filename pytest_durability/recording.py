@@ -6,6 +6,7 @@ leaves by its names, so that the steps and faults of a recording, played again, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,7 @@ from pytest_durability.workload import (
     noted,
 )
 from pytest_durability.world.arena import Arena
+from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.recorder import Gate, Recorder
 from pytest_durability.world.disk.verify import verify
@@ -80,6 +82,10 @@ class Capabilities:
         )
 
 
+Locked = tuple[int, tuple[str, ...], tuple[str, ...]]
+"""A call that raised, by its number, and the locks on databases that kept others out before it and after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """One run as it happened: its history, and what the directory held at its end.
@@ -88,7 +94,7 @@ class Recording:
     with names for what was drawn. `struck`: faults that were armed or took an acknowledgement, each with its op; `strikes`:
     the ops that any fault struck, `fired`: the scheduled ones that did.
     `boundaries`: the deaths before the end. `read`: kind and role of what was read, where it could have failed.
-    `drawn`: the steps as they were given, each armed fault right before the step that it struck.
+    `drawn`: the steps as they were given, each armed fault right before the step that it struck. `locked`: see `Locked`.
     """
 
     history: History
@@ -103,6 +109,7 @@ class Recording:
     boundaries: tuple[Boundary, ...] = ()
     read: tuple[tuple[str, str], ...] = ()
     drawn: tuple[Step | Arm, ...] = ()
+    locked: tuple[Locked, ...] = ()
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
@@ -139,6 +146,7 @@ class Play:
         self.drawn: list[Step] = []
         self.faults = LiveFaults(schedule or Schedule(), arming=arming)
         self._boundaries: list[Boundary] = []
+        self._locked: list[Locked] = []
         self._factory, self._able, self._arena = factory, able, arena
         self._gate: Gate | None = gate or (None if self.faults.idle else self.faults)
         self._calm, self._after = calm, after
@@ -211,6 +219,7 @@ class Play:
             tuple(self._boundaries),
             self.faults.read(),
             tuple(self._told()),
+            tuple(self._locked),
         )
 
     def _told(self) -> Iterator[Step | Arm]:
@@ -285,10 +294,12 @@ class Play:
 
     def _do(self, step: Step, action: Callable[[], Any], target: str, *, size: int = 0, note: str = "") -> None:
         self._called = call = self.history.add(Lane.USER, step.kind, target, size=size, note=note)
+        before = self._locks()
         try:
             action()
         except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, step.kind, error)
+            self._locked.append((call.seq, before, self._locks()))
             if self._able.after_error == "reopen":
                 self._die()
         else:
@@ -342,6 +353,14 @@ class Play:
 
             self._provider = Provider(self.history)
         return self._provider
+
+    def _locks(self) -> tuple[str, ...]:
+        """The locks of this process that keep others from writing to a database; none where SQLite is not seen."""
+        if CALLS.sqlite is None or sys.platform != "linux":
+            return ()
+        from pytest_durability.world.disk.sqlite.locks import held
+
+        return tuple(map(str, held(self._arena.root)))
 
     def _look(self) -> None:
         """Read the transcript; the store may fail at it, which an open of the same content will tell."""
@@ -416,6 +435,7 @@ class Play:
             self._provider.history = self.history
         over = {op.call for op in self.history if op.kind == "raised"}
         self.failures = [(seq, failed) for seq, failed in self.failures if seq in over]
+        self._locked = [locked for locked in self._locked if locked[0] in over]
         self.faults.rewind(point)
         if self._called is not None and self._called.seq > point:
             self.history.add(Lane.USER, "skipped", self._called.kind, note=self._called.note)

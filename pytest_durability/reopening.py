@@ -20,6 +20,7 @@ from pytest_durability.recording import Capabilities
 from pytest_durability.tokens import mark
 from pytest_durability.workload import SESSION
 from pytest_durability.world.arena import Arena
+from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.disk.difference import changes
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.recorder import Recorder
@@ -93,6 +94,7 @@ class Reopener:
             recorder.kill()
             recorder.stop()
             self._arena.bury(life)
+        failed = failed or _damaged(recorder)
         healing = tuple(op for op in history if op.lane is Lane.DISK)
         wrote = any(op.effect is not None for op in healing)
         return Look(rows, archived, failed, recorder.tree.image() if wrote else None, healing if wrote else ())
@@ -139,6 +141,16 @@ class Reopener:
             again_failure=second.failure,
             regrown=changes(first.after, second.after, volatile, _sites(second.healing)) if second.after is not None else (),
         )
+
+
+def _damaged(recorder: Recorder) -> Failure | None:
+    """What SQLite's own check says of the databases that an open left, if it is not "ok": what was read may be half of it."""
+    if CALLS.sqlite is None:
+        return None
+    from pytest_durability.world.disk.sqlite.databases import damage_of
+
+    found = damage_of(recorder.tree.image())
+    return Failure("integrity_check", "DatabaseDamaged", "; ".join(found)[:200], "") if found else None
 
 
 def _shared(image: Image) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_durability.adapter import Promise, check_members
 from pytest_durability.arming import Arm
 from pytest_durability.calibration import broken_kinds, calibrate, doubtful, remarks
-from pytest_durability.checkers import VALID, Judgement, judge, wedged
+from pytest_durability.checkers import VALID, Judgement, judge, locked, wedged
 from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.faults import Crash, CutStream, Schedule
 from pytest_durability.history import History, Op
@@ -213,8 +213,13 @@ class Runner:
         return None
 
     def wedged(self, case: Case) -> Anomaly | None:
-        """`Wedged`, with its result, if the store took no more messages after a fault or a restart."""
-        anomaly = wedged.check(case.history, case.recording.failures, case.recording.strikes, doubtful(case.workload))
+        """`Wedged`, with its result, if the store took no more messages after a fault or a restart.
+
+        `LeftLocked`, if a call that raised left a lock on a database, which says more.
+        """
+        anomaly = _left_locked(case) or wedged.check(
+            case.history, case.recording.failures, case.recording.strikes, doubtful(case.workload)
+        )
         if anomaly is None:
             return None
         anomaly.because = (*anomaly.because, *remarks(case.workload))
@@ -319,6 +324,16 @@ class Runner:
         judgement = judge(full, due)
         self._judged[key] = (seen, due, judgement)
         return judgement
+
+
+def _left_locked(case: Case) -> Anomaly | None:
+    for seq, before, after in case.recording.locked:
+        call = case.history[seq - 1]
+        raised = next((op for op in case.history[seq:] if op.kind == "raised" and op.call == seq), call)
+        found = locked.left_locked(before, after, f"{call.kind} {call.target}".strip(), witness=seq, site=raised.site)
+        if found is not None:
+            return found
+    return None
 
 
 def _recorded(

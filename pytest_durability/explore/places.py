@@ -1,4 +1,4 @@
-"""Before anything is drawn by Hypothesis, plain stories are told and each place in them is struck: what is common is found surely.
+"""Before Hypothesis draws, plain stories are told, struck at their places, and ended in the middle: what is common is found surely.
 
 Rule: the choice is made by a seed and by what the stories did so far, so that places that were not struck yet come first.
 (Hypothesis may not choose so: what one of its examples does must not depend on another.)
@@ -16,7 +16,7 @@ from pytest_durability.faults import READS, Schedule, role_of
 from pytest_durability.history import Lane
 from pytest_durability.recording import Recording
 from pytest_durability.verdict import Anomaly
-from pytest_durability.workload import Append, AppendMany, Close, Commit, Reload, Step, Workload
+from pytest_durability.workload import Append, AppendMany, Close, Commit, PowerLoss, Reload, Retry, Step, Workload
 
 if TYPE_CHECKING:
     from pytest_durability.explore.search import Search
@@ -52,6 +52,8 @@ def strike_places(search: Search, profile: str, seed: int, most: int | None = No
         for arm in _faults(search, recording, chance, struck):
             if _wrong(search, search.runner.played((arm, *workload), Schedule(), arming=True), Schedule()):
                 return
+        if search.deaths and _wrong(search, search.runner.played(_dying(search, workload, chance), Schedule()), Schedule()):
+            return
 
 
 def _wrong(search: Search, recording: Recording, schedule: Schedule) -> bool:
@@ -84,6 +86,14 @@ def _step(kind: str, writer: Writer, chance: random.Random) -> Step:
     if kind == "commit":
         return Commit(chance.randrange(4))
     return Close() if kind == "close" else Reload()
+
+
+def _dying(search: Search, workload: Workload, chance: random.Random) -> list[Step]:
+    """The story with a death of the machine in the middle of one step, and the rest of it, or the same again, behind that."""
+    steps = list(workload)
+    at = chance.randrange(len(steps))
+    death = PowerLoss(chance.choice(search.deaths), chance.randrange(1, 8), chance.randrange(4))
+    return [*steps[: at + 1], death, *(steps[at + 1 :] or [Retry()])]
 
 
 def _faults(search: Search, recording: Recording, chance: random.Random, struck: set[Place]) -> Iterator[Arm]:

@@ -51,7 +51,7 @@ def story(anomaly):
 
 def test_a_line_that_is_glued_to_a_torn_one_is_found(context):
     """It takes a death in the middle of the story: what was said after it is lost."""
-    found = findings(stores.adapter(stores.GluesTail), context, faults=["Crash"])
+    found = findings(stores.adapter(stores.GluesTail), context, faults=["Crash"], max_examples=40)
     assert found
     for anomaly in found:
         steps, wrong = story(anomaly)
@@ -115,7 +115,7 @@ class Remembers(Forgets):
 @pytest.mark.parametrize("faults", [["LostAck"], None])
 def test_a_retry_that_adds_a_copy_is_found(faults, context):
     """The caller repeats a call with its id in the next process; the store had promised to know it."""
-    found = findings(Forgets, context, faults=faults, models=KILL)
+    found = findings(Forgets, context, faults=faults, models=KILL, max_examples=40)
     assert RetryDoubled in types(found)
     (anomaly,) = [anomaly for anomaly in found if isinstance(anomaly, RetryDoubled)]
     assert "Retry()" in str(anomaly.result.workload)
@@ -199,8 +199,8 @@ def test_one_session_must_not_hurt_another(context):
 def test_a_text_that_cannot_be_written_may_be_refused(context):
     """A lone surrogate has no encoding; a store that says so and keeps the rest is sound, one that loses the rest is not."""
     adapter = stores.adapter(stores.RefusesText)
-    assert findings(adapter, context, models=KILL) == []
-    found = findings(stores.adapter(stores.Clips), context, faults=["Crash"], models=["strict"])
+    assert findings(adapter, context, models=KILL, max_examples=20) == []
+    found = findings(stores.adapter(stores.Clips), context, faults=["Crash"], models=KILL, max_examples=12)
     assert LostAcknowledged in types(found)
 
 
@@ -231,7 +231,7 @@ def test_a_text_that_is_taken_must_be_loadable(context):
 @pytest.mark.parametrize("store", [stores.GluesTail, stores.TwoWrites, stores.TrustsLive, stores.InPlace])
 def test_what_a_search_finds_replays_without_it(store, context):
     """To the last letter: proof, story and faults; and the case says which models suffice."""
-    found = findings(stores.adapter(store), context)
+    found = findings(stores.adapter(store), context, max_examples=16)
     assert found
     for anomaly in found:
         result = anomaly.result
@@ -245,11 +245,11 @@ def test_what_a_search_finds_replays_without_it(store, context):
 
 def test_the_models_that_suffice_are_told(context):
     """A missing sync is no matter of a killed process; after a pass, the promise that would have held too."""
-    anomaly = findings(stores.adapter(stores.NoSync), context, faults=["Crash"])[0]
+    anomaly = findings(stores.adapter(stores.NoSync), context, faults=["Crash"], max_examples=6)[0]
     assert set(anomaly.result.fails_under) == {"ext4-delalloc", "posix"}
     assert {"process-kill", "strict"} <= set(anomaly.result.holds_under)
     modest = stores.adapter(stores.Sound, acknowledged="process-kill")
-    report = check(modest, max_examples=10, seed=1, context=context)
+    report = check(modest, max_examples=6, seed=1, context=context)
     assert report.stronger == 'Promise(acknowledged="power-loss")'
     assert {"strict", "ext4-delalloc", "posix"} <= set(report.holds_under)
 
