@@ -111,6 +111,9 @@ def check_members(adapter: Any) -> None:
         wrong.append(f"refuses is {refuses!r}, not a tuple of exception types")
     if getattr(adapter, "after_error", "continue") not in ("continue", "reopen"):
         wrong.append(f"after_error is {adapter.after_error!r}, not 'continue' or 'reopen'")
+    handles = getattr(adapter, "handles", 2)
+    if not isinstance(handles, int) or isinstance(handles, bool) or handles < 1:
+        wrong.append(f"handles is {handles!r}, not how many store objects of a process may be open on a session")
     volatile = getattr(adapter, "volatile", ())
     if not isinstance(volatile, (tuple, list)) or not all(isinstance(pattern, str) for pattern in volatile):
         wrong.append(f"volatile is {volatile!r}, not a tuple of file name patterns")

@@ -76,6 +76,8 @@ def test_a_turn_takes_the_place_of_append():
         ({"after_error": "retry"}, "after_error is 'retry'"),
         ({"volatile": "*.log"}, "volatile is"),
         ({"volatile": (b"*.log",)}, "volatile is"),
+        ({"handles": 0}, "handles is 0"),
+        ({"handles": "one"}, "handles is .one."),
     ],
 )
 def test_a_wrong_member_is_told(members, told):

@@ -82,7 +82,8 @@ def _step(kind: str, writer: Writer, chance: random.Random) -> Step:
         return Append(said.role, said.text, said.id)
     if kind == "append_many":
         several = chance.randrange(1, len(ROLES) + 1)
-        return AppendMany(tuple(writer.say(role, TEXTS[chance.randrange(PLAIN)]) for role in ROLES[:several]))
+        longer = chance.randrange(4) == 0  # a batch of several pages can be torn between two messages
+        return AppendMany(tuple(writer.say(role, TEXTS[-1 if longer else chance.randrange(PLAIN)]) for role in ROLES[:several]))
     if kind == "commit":
         return Commit(chance.randrange(4))
     return Close() if kind == "close" else Reload()
