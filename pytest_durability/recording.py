@@ -356,7 +356,7 @@ class Play:
 
     def _locks(self) -> tuple[str, ...]:
         """The locks of this process that keep others from writing to a database; none where SQLite is not seen."""
-        if CALLS.sqlite is None or sys.platform != "linux":
+        if CALLS.sqlite is None or "sqlite3" not in sys.modules or sys.platform != "linux":
             return ()
         from pytest_durability.world.disk.sqlite.locks import held
 

@@ -6,6 +6,7 @@ that a crash during healing can be explored from the same log.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ class Reopener:
 
 def _damaged(recorder: Recorder) -> Failure | None:
     """What SQLite's own check says of the databases that an open left, if it is not "ok": what was read may be half of it."""
-    if CALLS.sqlite is None:
+    if CALLS.sqlite is None or "sqlite3" not in sys.modules:  # nobody used it, and importing it costs every run
         return None
     from pytest_durability.world.disk.sqlite.databases import damage_of
 
