@@ -86,17 +86,19 @@ class Durable:
     def append(self, path: str, data: bytes) -> None:
         """Add `data` at the end of a file, which is created if it is absent.
 
+        An empty file's name is synced like a new one's: whoever made it may have failed, or been killed, before that.
+
         Raises:
             StorageError: nothing was added.
             TornAppendError: some of it may be there, and could not be taken back.
         """
-        fd, created = self._open_for_append(path)
+        fd = self._open_for_append(path)
         try:
             length = os.fstat(fd).st_size
             try:
                 _write_all(fd, data)
                 self._sync(fd)
-                if created:
+                if not length:
                     self._sync_folder(_folder_of(path))
             except OSError as error:
                 self._take_back(fd, length, path, error)
@@ -104,12 +106,9 @@ class Durable:
         finally:
             os.close(fd)
 
-    def _open_for_append(self, path: str) -> tuple[int, bool]:
+    def _open_for_append(self, path: str) -> int:
         try:
-            try:
-                return os.open(path, _APPEND), False
-            except FileNotFoundError:
-                return os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o666), True
+            return os.open(path, _APPEND | os.O_CREAT, 0o666)
         except OSError as error:
             raise StorageError("open", path, error) from error
 
