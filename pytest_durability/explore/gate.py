@@ -166,15 +166,18 @@ def _searched(
         plain = search.examples
     if max_examples:
         max_examples = max(1, max_examples - plain)
-    for turn in range(ROUNDS):
-        settings = profile(context.profile, max_examples=max_examples, seed=seed, own=own, first=turn == 0)
-        if not settings.derandomize:
-            test = seeded(context.seed if seed is None else seed)(test)
-        search.examples = plain
-        _round(test, search, settings)
-        if own or frozenset(search.found) == search.known:
-            break
-        search.known = frozenset(search.found)
+    try:
+        for turn in range(ROUNDS):
+            settings = profile(context.profile, max_examples=max_examples, seed=seed, own=own, first=turn == 0)
+            if not settings.derandomize:
+                test = seeded(context.seed if seed is None else seed)(test)
+            search.examples = plain
+            _round(test, search, settings)
+            if own or frozenset(search.found) == search.known:
+                break
+            search.known = frozenset(search.found)
+    finally:
+        test.search = None  # Hypothesis never forgets the class of a machine, and a search holds all that was recorded
     return [_plain(anomaly) for anomaly in search.distinct()]
 
 
