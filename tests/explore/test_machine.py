@@ -318,13 +318,13 @@ def test_what_an_invariant_says_leaves_as_it_is(context):
 
     class Impatient(Notebook):
         @invariant()
-        def nobody_says_no(self):
-            assert not any(message.text.endswith("no") for message in self.transcript())
+        def nobody_agrees(self):
+            assert not any(message.text.endswith(("yes", "no")) for message in self.transcript())
 
     with pytest.raises(AssertionError) as found:
-        run_machine(Impatient, max_examples=20, seed=1, context=context)
+        run_machine(Impatient, max_examples=100, seed=1, context=context)
     assert not isinstance(found.value, Anomaly)
-    assert any("agree(word='no')" in note for note in found.value.__notes__)
+    assert any("agree(word=" in note for note in found.value.__notes__)
 
 
 def test_a_machine_needs_an_adapter_and_the_harness(context):

@@ -37,7 +37,7 @@ def test_the_machine_finds_it_unaided(name):
     variant = BY_NAME[name]
     driver = functools.partial(Driver, variant.make, variant.samples)
     machine = type("Planted", (TrajectoryMachine,), {"make_driver": staticmethod(driver)})
-    found = settings(max_examples=300, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
+    found = settings(max_examples=2000, derandomize=True, database=None, deadline=None, phases=[Phase.generate])
     with pytest.raises((Broken, ExceptionGroup)):
         run_state_machine_as_test(machine, settings=found)
 

@@ -18,10 +18,12 @@ from typing import Any
 from pytest_durability.errors import RecorderError, UnsupportedError
 from pytest_durability.world.disk import real
 from pytest_durability.world.disk.calls import CALLS
-from pytest_durability.world.disk.rebind import Rebinding
+from pytest_durability.world.disk.rebind import Known, Rebinding
 from pytest_durability.world.disk.shut import Shut
 
 _LOCK = threading.RLock()
+_KNOWN = Known()
+"""Where the functions were held the last time, so that the next world need not look through the whole process."""
 
 
 class Interposition:
@@ -52,7 +54,7 @@ class Interposition:
                 [self._real[name] for name in real.SYNC_FAMILY if name in self._real],
                 self._spared(),
             )
-            self._rebinding.apply()
+            self._rebinding.apply(_KNOWN)
         except BaseException:
             self.uninstall()
             raise

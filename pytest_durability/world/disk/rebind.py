@@ -11,12 +11,25 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_durability.errors import RecorderError
+from pytest_durability.world.disk.holders import InCell, InClass, InDefaults, InDict, InInstance, InList, InSet, Place, own_value
 
 _SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _OWN = "pytest_durability.world.disk.real"
+
+
+@dataclass(slots=True)
+class Known:
+    """Where functions were held: how many references each had before, and (number of the function, place) for each place.
+
+    A search forgets them first, so that places which nobody else keeps end there.
+    """
+
+    holds: tuple[int, ...] = ()
+    places: tuple[tuple[int, Place], ...] = ()
 
 
 class Rebinding:
@@ -28,21 +41,44 @@ class Rebinding:
 
     def __init__(self, pairs: Iterable[tuple[Any, Any]], strict: Iterable[Any], spared: Iterable[object]) -> None:
         self._pairs = list(pairs)
-        self._new = {id(old): new for old, new in self._pairs}
+        self._at = {id(old): index for index, (old, _) in enumerate(self._pairs)}
         self._strict = {id(old) for old in strict}
         own = sys.modules.get(_OWN)
         self._spared = {id(item) for item in (self._pairs, *self._pairs, *spared, vars(own) if own else ())}
-        self._undo: list[Callable[[], None]] = []
+        self._done: list[tuple[int, Place]] = []
 
-    def apply(self) -> None:
+    def apply(self, known: Known | None = None) -> None:
         """Rebind every place that holds one of the present functions.
+
+        `known`: what an earlier call for the same functions left there. It saves the search, which looks at all objects of the
+        process, if as many hold the functions as did then, and the places that did still do.
 
         Raises:
             RecorderError: a place holds a strict function and cannot be rebound.
         """
+        known = known or Known()
+        holds = tuple(sys.getrefcount(old) for old, _ in self._pairs)
+        if known.holds == holds and self._again(known.places):
+            return
+        known.holds, known.places = (), ()
         refusal = self._apply()
         if refusal is not None:
             raise refusal  # from here, so that the traceback keeps none of the containers alive
+        places = {id(getattr(place, "holder", place)): place for _, place in self._done}
+        if all(place.lasting() for place in places.values()):
+            known.holds, known.places = holds, tuple(self._done)
+
+    def _again(self, places: tuple[tuple[int, Place], ...]) -> bool:
+        if all(self._put(index, place) for index, place in places):
+            return True
+        self._back()
+        return False
+
+    def _put(self, index: int, place: Place) -> bool:
+        held = place.put(*self._pairs[index])
+        if held:
+            self._done.append((index, place))
+        return held
 
     def _apply(self) -> RecorderError | None:
         holders = self._holders([old for old, _ in self._pairs])
@@ -55,9 +91,13 @@ class Rebinding:
 
     def undo(self) -> None:
         """Restore all that was rebound, newest first."""
-        while self._undo:
-            self._undo.pop()()
+        self._back()
         self._pairs.clear()
+
+    def _back(self) -> None:
+        while self._done:
+            index, place = self._done.pop()
+            place.back(*self._pairs[index])
 
     def _holders(self, items: list[Any]) -> list[Any]:
         skip = self._spared | {id(items)}
@@ -72,88 +112,50 @@ class Rebinding:
         if isinstance(holder, dict):
             if "__module__" in holder and "__doc__" in holder:
                 return False  # the dict of a class: its method cache must be told
-            return self._rebind_dict(holder)
+            return self._all(holder.items(), lambda key: InDict(holder, key))
         if isinstance(holder, list):
-            return self._rebind_list(holder)
+            return self._all(((None, item) for item in holder), lambda _: InList(holder))
         if isinstance(holder, set):
-            return self._rebind_set(holder)
+            return self._all(((None, item) for item in holder), lambda _: InSet(holder))
         if isinstance(holder, types.CellType):
-            return self._rebind_cell(holder)
+            return self._all([(None, holder.cell_contents)], lambda _: InCell(holder))
         return self._rebind_instance(holder)
 
-    def _rebind_dict(self, holder: dict[Any, Any]) -> bool:
-        for key, value in list(holder.items()):
-            new = self._new.get(id(value))
-            if new is not None:
-                dict.__setitem__(holder, key, new)
-                self._undo.append(_unless_changed(holder, key, new, value))
-        return True
-
-    def _rebind_list(self, holder: list[Any]) -> bool:
-        for index, value in enumerate(holder):
-            new = self._new.get(id(value))
-            if new is not None:
-                holder[index] = new
-                self._undo.append(_back_in_list(holder, new, value))
-        return True
-
-    def _rebind_set(self, holder: set[Any]) -> bool:
-        for value in [value for value in holder if id(value) in self._new]:
-            new = self._new[id(value)]
-            holder.add(new)  # beside the real one: `os.open in os.supports_dir_fd` must hold for both
-            self._undo.append(_out_of_set(holder, new, value))
-        return True
-
-    def _rebind_cell(self, holder: types.CellType) -> bool:
-        value = holder.cell_contents
-        new = self._new.get(id(value))
-        if new is not None:
-            holder.cell_contents = new
-            self._undo.append(lambda: setattr(holder, "cell_contents", value) if holder.cell_contents is new else None)
+    def _all(self, held: Iterable[tuple[Any, Any]], place: Callable[[Any], Place]) -> bool:
+        """Rebind what is among (key, function); always True."""
+        for key, value in list(held):
+            index = self._at.get(id(value))
+            if index is not None:
+                self._put(index, place(key))
         return True
 
     def _rebind_instance(self, holder: Any) -> bool:
         """Attributes of an object: its dict, which may be inlined in it, and its slots."""
-        rebound = False
         names = [*getattr(holder, "__dict__", ()), *_slots(type(holder))] if not isinstance(holder, type) else []
-        for name in names:
-            value = _own_value(holder, name)
-            new = self._new.get(id(value))
-            if new is not None:
-                try:
-                    object.__setattr__(holder, name, new)
-                except (AttributeError, TypeError):
-                    return False
-                self._undo.append(_back_in_instance(holder, name, new, value))
-                rebound = True
-        return rebound
+        before = len(self._done)
+        try:
+            self._all([(name, own_value(holder, name)) for name in names], lambda name: InInstance(holder, name))
+        except (AttributeError, TypeError):
+            return False
+        return len(self._done) > before
 
     def _rebind_through(self, inner: Any, owners: list[Any]) -> bool:
         """Rebind what only an owner can exchange: defaults of a function, attributes of a class."""
-        rebound = False
+        before = len(self._done)
         for owner in owners:
             if isinstance(owner, types.FunctionType) and isinstance(inner, tuple) and owner.__defaults__ is inner:
-                owner.__defaults__ = tuple(self._new.get(id(value), value) for value in inner)
-                self._undo.append(_back_to_defaults(owner, inner))
-                rebound = True
+                self._all([(None, value) for value in inner], lambda _, owner=owner: InDefaults(owner))  # type: ignore[misc]
             elif isinstance(owner, type) and isinstance(inner, dict):
-                rebound |= self._rebind_class(owner)
+                self._rebind_class(owner)
             elif isinstance(inner, staticmethod) and isinstance(owner, dict):
-                classes = [cls for cls in gc.get_referrers(owner) if isinstance(cls, type)]
-                rebound |= sum(self._rebind_class(cls) for cls in classes) > 0
-        return rebound
+                for cls in gc.get_referrers(owner):
+                    if isinstance(cls, type):
+                        self._rebind_class(cls)
+        return len(self._done) > before
 
-    def _rebind_class(self, owner: type) -> bool:
-        rebound = False
-        for name, value in list(vars(owner).items()):
-            inner = value.__func__ if isinstance(value, staticmethod) else value
-            new = self._new.get(id(inner))
-            if new is not None:
-                replacement = staticmethod(new) if isinstance(value, staticmethod) else new
-                setattr(owner, name, replacement)
-                self._undo.append(_back_in_class(owner, name, replacement, value))
-                rebound = True
-        return rebound
+    def _rebind_class(self, owner: type) -> None:
+        held = [(name, value.__func__ if isinstance(value, staticmethod) else value) for name, value in vars(owner).items()]
+        self._all(held, lambda name: InClass(owner, name))
 
     def _matters(self, holder: Any) -> bool:
         """Whether a place that could not be rebound may be called for a strict function."""
@@ -169,59 +171,8 @@ class Rebinding:
         return ""
 
 
-def _unless_changed(holder: dict[Any, Any], key: Any, new: Any, value: Any) -> Callable[[], None]:
-    def back() -> None:
-        if holder.get(key) is new:
-            dict.__setitem__(holder, key, value)
-
-    return back
-
-
-def _back_in_list(holder: list[Any], new: Any, value: Any) -> Callable[[], None]:
-    def back() -> None:
-        holder[:] = [value if item is new else item for item in holder]
-
-    return back
-
-
-def _out_of_set(holder: set[Any], new: Any, value: Any) -> Callable[[], None]:
-    def back() -> None:
-        if new in holder:
-            holder.discard(new)
-            holder.add(value)
-
-    return back
-
-
-def _back_in_instance(holder: Any, name: str, new: Any, value: Any) -> Callable[[], None]:
-    def back() -> None:
-        if _own_value(holder, name) is new:
-            object.__setattr__(holder, name, value)
-
-    return back
-
-
-def _back_to_defaults(function: types.FunctionType, defaults: tuple[Any, ...]) -> Callable[[], None]:
-    return lambda: setattr(function, "__defaults__", defaults)
-
-
-def _back_in_class(owner: type, name: str, new: Any, value: Any) -> Callable[[], None]:
-    def back() -> None:
-        if vars(owner).get(name) is new:
-            setattr(owner, name, value)
-
-    return back
-
-
 def _slots(kind: type) -> list[str]:
     return [name for base in kind.__mro__ for name, item in vars(base).items() if isinstance(item, types.MemberDescriptorType)]
-
-
-def _own_value(holder: Any, name: str) -> Any:
-    try:
-        return object.__getattribute__(holder, name)
-    except AttributeError:
-        return None
 
 
 def _is_saved_attribute(holder: tuple[Any, ...], index: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ START = "2031-05-06 07:08:09"
 """What the clock shows first."""
 
 _TICK = 0.001
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - as naive as the readings of freezegun
 _MONOTONIC = (("_get_fake_monotonic", 1.0), ("_get_fake_monotonic_ns", 1e9))
 
 
@@ -27,11 +28,16 @@ class Clock:
     def __init__(self, factory: Any) -> None:
         self._factory = factory
         self.stepped = 0.0
+        self._readings = 0
 
     def now(self) -> dt.datetime:
         """What it shows, without a time zone (UTC); looking at it here does not move it."""
         shown: dt.datetime = self._factory.time_to_freeze
         return shown
+
+    def set(self, moment: dt.datetime) -> None:
+        """Show this next."""
+        self._factory.time_to_freeze = moment
 
     def step(self, seconds: float) -> None:
         """Set the clock forward, or back.
@@ -45,6 +51,22 @@ class Clock:
             )
         self._factory.time_to_freeze += dt.timedelta(seconds=seconds)
         self.stepped += seconds
+
+    def durations(self, unit: float) -> Callable[[], Any]:
+        """What measures durations, in `unit` parts of a second: on with every reading of either clock, never back.
+
+        Its readings do not move the wall clock, because tools take them at moments that differ from run to run, such as
+        Hypothesis at each garbage collection.
+        """
+
+        def reading() -> Any:
+            self._readings += 1
+            shown = self._factory.time_to_freeze - dt.timedelta(seconds=self.stepped) - _EPOCH
+            if unit == 1:
+                return shown.total_seconds() + self._readings * _TICK
+            return int((shown // dt.timedelta(microseconds=1) + self._readings * round(_TICK * 1e6)) * unit / 1e6)
+
+        return reading
 
     def freeze(self) -> None:
         """From now on every reading is the same, until `go_on`."""
@@ -74,21 +96,13 @@ def frozen_clock() -> Iterator[Clock]:
     freezer = freezegun.freeze_time(START, auto_tick_seconds=_TICK, real_asyncio=True)
     saved = {name: getattr(api, name) for name, _ in _MONOTONIC if hasattr(api, name)}
     clock = Clock(freezer.start())
+    clock.set(dt.datetime.fromisoformat(START))  # it looks at every name of every module, and lazy ones load, and look at clocks
     try:
         for name, unit in _MONOTONIC:
             if name in saved:
-                setattr(api, name, _unstepped(saved[name], clock, unit))
+                setattr(api, name, clock.durations(unit))
         yield clock
     finally:
         for name, function in saved.items():
             setattr(api, name, function)
         freezer.stop()
-
-
-def _unstepped(function: Any, clock: Clock, unit: float) -> Any:
-    """A reading of durations, as if the clock had never been set."""
-
-    def reading() -> Any:
-        return type(value := function())(value - clock.stepped * unit)
-
-    return reading

@@ -20,7 +20,7 @@ import pytest
 
 from pytest_durability.errors import RecorderError
 from pytest_durability.history import History
-from pytest_durability.world.disk import real
+from pytest_durability.world.disk import real, rebind
 from pytest_durability.world.disk.image import EMPTY
 from pytest_durability.world.disk.interpose import interposed
 from pytest_durability.world.disk.recorder import Recorder
@@ -167,12 +167,55 @@ EARLY = {
 def test_an_early_bound_fsync_is_caught(module, synced, source):
     """A sync through a name that was bound before patching is recorded, and the name is restored afterwards."""
     early = module(source)
+    with interposed():  # forgets the places of earlier tests, and remembers those of this one
+        pass
     before, places = state(), sys.getrefcount(real.fsync)
     with interposed():
         assert synced(early.sync)
     assert (state(), sys.getrefcount(real.fsync)) == (before, places)
     with tempfile.TemporaryFile() as file:
         assert early.sync(file.fileno()) is None
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """How often the whole process was searched since."""
+    count = []
+    whole = rebind.Rebinding._apply
+    monkeypatch.setattr(rebind.Rebinding, "_apply", lambda self: (count.append(1), whole(self))[1])
+    return count
+
+
+def test_where_functions_are_held_is_remembered(module, synced, searched):
+    """While nothing changed the process is not searched again, and every place that was found is rebound all the same."""
+    early = module("from os import fsync as sync\ndef save(fd, call=sync):\n    call(fd)")
+    for _ in range(3):
+        with interposed():
+            assert synced(early.sync)
+            assert synced(early.save)
+        assert (early.sync, early.save.__defaults__) == (real.fsync, (real.fsync,))
+    assert len(searched) < 3
+    searched.clear()
+    later = module("from os import fsync as sync")
+    with interposed():
+        assert synced(later.sync)
+    assert searched == [1]
+
+
+def test_a_place_that_moved_is_found(module, synced, searched):
+    """As many hold the function as before, but not the same ones."""
+    early = module("import os\nsync, calls = os.fsync, {}")
+    for _ in range(2):
+        with interposed():
+            assert synced(early.sync)
+    early.calls["sync"] = early.sync
+    del early.sync
+    searched.clear()
+    for _ in range(2):
+        with interposed():
+            assert synced(early.calls["sync"])
+        assert early.calls["sync"] is real.fsync
+    assert searched == [1, 1], "a dictionary that is nobody's names is not remembered: that would keep alive what it holds"
 
 
 @pytest.mark.parametrize("call", ["fsync", "fdatasync", "sync"])

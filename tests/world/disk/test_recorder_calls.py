@@ -346,7 +346,7 @@ class Player:
 
 
 @given(steps=st.lists(STEP, max_size=25))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_recorded_and_real_file_systems_agree(space, steps):
     """Any sequence of operations gives the same results, exceptions and files with and without the recorder."""
     for name in ("root", "plain"):

@@ -32,6 +32,23 @@ def test_each_run_shows_the_same_times():
     assert len(set(runs[0])) == 3
 
 
+def test_measuring_durations_moves_no_wall_clock():
+    """Whoever measures, and however often, such as a tool at each garbage collection, the same times are shown."""
+    with open_world(clock="frozen"):
+        shown = stamps()
+    with open_world(clock="frozen"):
+        readings = [
+            time.monotonic(),
+            time.perf_counter(),
+            time.monotonic(),
+            time.monotonic_ns() / 1e9,
+            time.perf_counter_ns() / 1e9,
+        ]
+        assert stamps() == shown
+        assert readings == sorted(set(readings))
+        assert readings[-1] < time.monotonic() < readings[-1] + 1
+
+
 def test_frozen_readings_are_equal():
     """After `freeze` every reading is the same, until `go_on`."""
     with open_world(clock="frozen") as world:
