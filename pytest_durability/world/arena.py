@@ -76,6 +76,7 @@ class Arena:
                 self.interposition = stack.enter_context(interposed())
             stack.enter_context(self.entropy.installed())
             stack.enter_context(_frozen_garbage())
+            stack.enter_context(_nothing_is_unclosed())
             stack.callback(self._restore_environment)
             stack.callback(self.bury_all)
             _occupied.append(self)
@@ -200,6 +201,14 @@ def _frozen_garbage() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def _nothing_is_unclosed() -> Iterator[None]:
+    """A call that is made to fail cannot close what it held, and a dead process does not: that is no leak to warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
 
 
 def _leave_inherited() -> None:
