@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -22,7 +22,7 @@ from pytest_durability.tokens import mark
 from pytest_durability.workload import SESSION
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.calls import CALLS
-from pytest_durability.world.disk.difference import changes
+from pytest_durability.world.disk.difference import HEADER, changes
 from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.recorder import Recorder
 from pytest_durability.world.process import Run, run_here
@@ -166,11 +166,20 @@ def present(image: Image, tokens: Iterable[str], published: frozenset[str]) -> f
     if not wanted:
         return frozenset()
     found: set[str] = set()
-    for file in image.files:
-        if published and role_of(file.path) not in published:
+    for path, data in _contents(image).items():
+        if published and role_of(path) not in published:
             continue
-        found.update(token for token, needle in wanted.items() if needle in file.data)
+        found.update(token for token, needle in wanted.items() if needle in data)
     return frozenset(found)
+
+
+def _contents(image: Image) -> Mapping[str, bytes]:
+    """What a program finds in each file; the pages of a database still hold what SQLite took back."""
+    if not any(file.data.startswith(HEADER) for file in image.files):
+        return image.data()
+    from pytest_durability.world.disk.sqlite.databases import contents
+
+    return contents(image)
 
 
 def _sites(healing: Iterable[Op]) -> dict[str, str]:

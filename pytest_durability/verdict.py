@@ -247,7 +247,7 @@ class SweepReport:
 
     `examples`: how many workloads a search drew (0 for a sweep). `coverage`: where its faults struck (None: not measured).
     `holds_under`: models that the promise does not name, and under which nothing was found; `stronger`: the promise that
-    would have held too.
+    would have held too. `databases`: `state.db: journal_mode=wal, synchronous=full`, as SQLite really ran.
     """
 
     adapter: str
@@ -264,6 +264,7 @@ class SweepReport:
     examples: int = 0
     holds_under: tuple[str, ...] = ()
     stronger: str = ""
+    databases: tuple[str, ...] = ()
 
     @property
     def states(self) -> int:

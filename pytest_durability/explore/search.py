@@ -24,6 +24,7 @@ from pytest_durability.recording import Recording
 from pytest_durability.runner import Case, Runner
 from pytest_durability.verdict import Anomaly, SweepReport, VacuousRun
 from pytest_durability.workload import FullDisk, PowerLoss, Workload
+from pytest_durability.world.disk.sqlite.modes import Mode, effective, in_force
 
 Identity = tuple[str, str, str]
 
@@ -60,6 +61,7 @@ class Search:
     struck: set[str] = field(default_factory=set)
     offered: set[Point] = field(default_factory=set)
     reached: set[Point] = field(default_factory=set)
+    databases: dict[str, Mode] = field(default_factory=dict)
     known: frozenset[Identity] = frozenset()
     _judged: dict[tuple[Any, ...], list[Told]] = field(default_factory=dict)
 
@@ -92,6 +94,7 @@ class Search:
         """Count a story that is new."""
         self.runner.canary(case)
         self.operations += len(case.history)
+        self.databases.update(effective(case.history))
         self.effects += sum(1 for op in case.history if op.effect is not None)
         self._cover(case)
 
@@ -243,6 +246,7 @@ class Search:
             store_share=self.runner.reopener.seconds / seconds if seconds else 0.0,
             coverage=Coverage(frozenset(self.reached), frozenset(self.offered)),
             examples=self.examples,
+            databases=in_force(self.databases),
             **stronger(clean, self.deadly),
         )
 

@@ -22,6 +22,7 @@ from pytest_durability.runner import Runner, reraise
 from pytest_durability.verdict import Anomaly, SweepReport
 from pytest_durability.workload import Workload
 from pytest_durability.world.arena import Arena
+from pytest_durability.world.disk.sqlite.modes import effective, in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ def _report(
         seconds=seconds,
         store_share=examiner.runner.reopener.seconds / seconds if seconds else 0.0,
         depth=examiner.depth,
+        databases=in_force(effective(examiner.case.history)),
         **stronger([] if deadly else clean, deadly_models),
     )
 

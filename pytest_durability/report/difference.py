@@ -12,6 +12,7 @@ from textwrap import wrap
 from pytest_durability.report.words import WIDTH, count, fit, plain
 from pytest_durability.tokens import find
 from pytest_durability.verdict import Result
+from pytest_durability.world.disk.sqlite.modes import effective, in_force
 
 MOST = 40
 """So many rows of each side, and so many losses, are shown at most."""
@@ -28,6 +29,9 @@ def difference(result: Result) -> str:
         lines += ["", f"  lost in the crash{f', as {result.model} allows' if result.model else ''}"]
         lines += [line for loss in result.losses[:MOST] for line in _loss(loss.seq, loss.what, loss.site, loss.why)]
         lines += _more(len(result.losses), "operation")
+    modes = in_force(effective(result.history))
+    if modes:
+        lines += ["", *(f"  SQLite ran with {plain(mode)}" for mode in modes)]
     if result.note:
         lines += ["", f"  {plain(result.note)}"]
     return "\n".join(lines)

@@ -115,6 +115,7 @@ def summary(report: SweepReport, *, timing: bool = True) -> str:
         lines.append(_MODEL_ROW.format("model", "points", "cuts", "states", "opened", "repeats", "deeper", "found"))
         lines += [_model(model) for model in report.models]
         lines += _bounds(report.models)
+    lines += [fit(f"  SQLite ran with {mode}", WIDTH) for mode in report.databases]
     lines += _findings("fails", report.anomalies)
     lines += _findings("portability", report.portability)
     if report.holds_under and not report.anomalies:

@@ -10,6 +10,8 @@ from pytest_durability import Append, Message, Promise
 from pytest_durability.explore.gate import check
 from pytest_durability.explore.settings import Context
 from pytest_durability.explore.sweep import sweep
+from pytest_durability.report.difference import difference
+from pytest_durability.report.text import summary
 from pytest_durability.verdict import Anomaly, LeftLocked, Unloadable, Verdict
 
 
@@ -118,3 +120,28 @@ def test_a_damaged_database_is_told(context):
     """SQLite's own check counts, although every row can be read."""
     with pytest.raises(Unloadable, match="DatabaseDamaged"):
         sweep(Scribbles, [Append("user", "one")], models=["process-kill"], depth=1, context=context)
+
+
+def test_the_modes_in_force_are_told(context):
+    """As SQLite ran, in the report of a search, of a sweep and of a finding."""
+
+    class Quick(Database):
+        journal, synchronous = "WAL", "OFF"
+
+    report = sweep(Database, [Append("user", "one")], models=["process-kill"], depth=1, context=context)
+    assert report.databases == ("state.db: journal_mode=delete, synchronous=extra",)
+    assert "SQLite ran with state.db: journal_mode=delete, synchronous=extra" in summary(report)
+    with pytest.raises(ExceptionGroup) as found:
+        sweep(Quick, [Append("user", "one"), Append("user", "two")], models=["posix"], depth=1, context=context)
+    told = "SQLite ran with state.db: journal_mode=wal, synchronous=off"
+    assert all(told in difference(anomaly.result) for anomaly in found.value.exceptions)
+
+
+def test_what_was_taken_back_does_not_count_as_there(context):
+    """Its bytes are in pages that the database does not use: the commit is lost, and not merely out of sight."""
+
+    class Late(Database):
+        journal, synchronous = "WAL", "NORMAL"
+
+    found = raised(Late, context, models=["posix"], faults=["Crash"], max_examples=4)
+    assert {type(anomaly).__name__ for anomaly in found} == {"LostAcknowledged"}

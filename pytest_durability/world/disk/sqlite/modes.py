@@ -9,7 +9,7 @@ Sources: https://sqlite.org/pragma.html#pragma_synchronous, https://sqlite.org/a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_durability.history import Lane, Op, Outcome
@@ -71,6 +71,11 @@ def effective(ops: Iterable[Op]) -> dict[str, Mode]:
         _settle(one)
     found = {path: Mode(one.journal, LEVELS[one.level], one.transactions) for path, one in seen.items() if one.transactions}
     return {**{path: Mode("none", "unknown", 0) for path in written}, **found}
+
+
+def in_force(modes: Mapping[str, Mode]) -> tuple[str, ...]:
+    """A line for each database: `state.db: journal_mode=wal, synchronous=full`."""
+    return tuple(f"{path}: {mode}" for path, mode in sorted(modes.items()))
 
 
 def _settle(one: _Seen) -> None:
