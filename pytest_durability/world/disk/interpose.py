@@ -88,6 +88,8 @@ class Interposition:
         if late:
             pairs = [(self._stand_ins[name], self._real[name]) for name in late]
             Rebinding(pairs, (), self._spared()).apply()
+        self._real.clear()  # as long as somebody keeps this object, it would be one more place that holds them
+        self._stand_ins.clear()
 
     @contextmanager
     def gated(self, root: str | os.PathLike[str]) -> Iterator[None]:
