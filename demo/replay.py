@@ -149,7 +149,7 @@ def main() -> int:
 
 def matrix() -> int:
     """Print which planted flaw breaks which invariant; the number of those that break none, or that the reference breaks."""
-    names = [f"R{number}" for number in range(1, 11)]
+    names = [f"R{number}" for number in range(1, 12)]
     print(f"{'planted flaw':<40} {' '.join(f'{name:<3}' for name in names)} steps")
     wrong = 0
     for variant in VARIANTS:

@@ -1,7 +1,7 @@
 """A thin agent loop: it asks, writes down what came of it, runs the tools, and asks again.
 
-Rule: what the user said is durable before the model is asked, and a reply before its tools run. Reasoning is written at the thought
-it belongs to, and at nothing else.
+Rule: what the user said is durable before the model is asked, a reply before its tools run, and an approval before what it allows.
+Reasoning is written at the thought it belongs to, and at nothing else.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from reference_impl.replay import entries as kinds
 from reference_impl.replay.codec import Codec, NativeToolCodec
@@ -24,16 +24,24 @@ from reference_impl.replay.timeline import CompressedTimeline, Timeline
 
 MOST_ROUNDS = 32
 """Replies of one turn before it is stopped."""
+AWAITING: Final = "awaiting_approval"
+"""In the metadata of a call that was not run yet, because the user has not approved it."""
+DENIED: Final = "[The user did not approve this call; it was not run.]"
+PASSED_OVER: Final = "[The user went on without approving this call; it was not run.]"
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `parameters` is a JSON schema; `run` takes the arguments by name."""
+    """A function that the model may call. `parameters` is a JSON schema; `run` takes the arguments by name.
+
+    `gated`: a call is run only after the user has approved it.
+    """
 
     name: str
     run: Callable[..., object]
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    gated: bool = False
 
 
 class STARAgent:
@@ -76,8 +84,15 @@ class STARAgent:
         self.session_id = session_id
         return self._snapshots.load(session_id, self._timeline)
 
+    @property
+    def pending(self) -> list[Call]:
+        """The calls that wait for the user's approval, oldest first."""
+        return [call for entry in self._timeline.entries if entry.metadata.get(AWAITING) for call in entry.tool_calls]
+
     def turn(self, text: str, *, on_text: OnText | None = None) -> str:
         """Answer the user: the text of the last reply. With `on_text` replies are streamed to it.
+
+        A reply may end the turn with calls that are `pending`: `decide` goes on with it, and another turn passes them over.
 
         Raises:
             CutError: the reply broke off; what was shown of it is in the timeline.
@@ -86,15 +101,40 @@ class STARAgent:
         """
         with self._alone():
             self.replies = []
+            self._pass_over()
             self._close_calls()
             self._timeline.add(kinds.USER, text)
             self._save()
-            for _ in range(MOST_ROUNDS):
-                parsed = self._think(on_text)
-                self._record_think_results(parsed)
-                self._save()
-                if not parsed.tool_calls:
-                    return parsed.content
+            return self._converse(on_text)
+
+    def decide(self, call_id: str, *, approved: bool, on_text: OnText | None = None) -> str:
+        """Approve or deny a call that waits; when no other one does, the turn goes on: the text of its last reply, else "".
+
+        Raises:
+            ReplayError: no call of this id waits.
+            Exception: as `turn`. The decision is in the timeline.
+        """
+        with self._alone():
+            self.replies = []
+            call = next((one for one in self.pending if one["id"] == call_id), None)
+            if call is None:
+                raise ReplayError(f"no call {call_id!r} waits for approval: it was decided, or passed over by a later turn")
+            self._close_calls()
+            self._settle(call_id)
+            if approved:
+                self._save()  # a crash in the tool must not leave an approval that can be given again
+            self._timeline.add(kinds.TOOL_RESULT, self._run(call) if approved else DENIED, tool_call_id=call_id)
+            self._save()
+            return "" if self.pending else self._converse(on_text)
+
+    def _converse(self, on_text: OnText | None) -> str:
+        """Ask, run what the model calls, and ask again, until it calls nothing or something that the user has to approve."""
+        for _ in range(MOST_ROUNDS):
+            parsed = self._think(on_text)
+            self._record_think_results(parsed)
+            self._save()
+            if not parsed.tool_calls or self.pending:
+                return parsed.content
         raise ReplayError(f"the turn was stopped after {MOST_ROUNDS} replies")
 
     @contextmanager
@@ -115,9 +155,22 @@ class STARAgent:
                 self._save()
         return changed
 
+    def _pass_over(self) -> None:
+        """The user has gone on: what waited for approval never will be run."""
+        for call in self.pending:
+            self._settle(str(call["id"]))
+            self._timeline.add(kinds.TOOL_RESULT, PASSED_OVER, tool_call_id=str(call["id"]))
+
+    def _settle(self, call_id: str) -> None:
+        """A call waits no more."""
+        for at, entry in enumerate(self._timeline.entries):
+            if entry.metadata.get(AWAITING) and any(call["id"] == call_id for call in entry.tool_calls):
+                told = {key: value for key, value in entry.metadata.items() if key != AWAITING}
+                self._timeline.entries[at] = replace(entry, metadata=told)
+
     def _close_calls(self) -> None:
         """A process that died in a tool left a call without a result; nobody knows what became of it."""
-        messages = [entry.to_llm_message() for entry in self._timeline.entries]
+        messages = [entry.to_llm_message() for entry in self._timeline.entries if not entry.metadata.get(AWAITING)]
         answered = {message.tool_call_id for message in messages}
         for call in [call for message in messages for call in message.tool_calls if call["id"] not in answered]:
             self._timeline.add(kinds.TOOL_RESULT, UNKNOWN_RESULT, tool_call_id=str(call["id"]))
@@ -188,10 +241,22 @@ class STARAgent:
     def _record_call(self, call: Call) -> None:
         tool = self._tools.get(str(call["name"]))
         kind = kinds.TOOL_CALL if tool is not None else kinds.FAILED_CALL
-        self._timeline.add(kind, "", tool_calls=(dict(call),))
+        waits = tool is not None and tool.gated
+        self._timeline.add(kind, "", tool_calls=(dict(call),), metadata={AWAITING: True} if waits else {})
         self._save()  # a crash in the tool leaves the call, and the next request says that its outcome is unknown
-        self._timeline.add(kinds.TOOL_RESULT, _run(tool, call), tool_call_id=str(call["id"]))
-        self._save()
+        if not waits:
+            self._timeline.add(kinds.TOOL_RESULT, self._run(call), tool_call_id=str(call["id"]))
+            self._save()
+
+    def _run(self, call: Call) -> str:
+        """The result of a call; a failure is a result too, and the model decides what to do about it."""
+        tool = self._tools.get(str(call["name"]))
+        if tool is None:
+            return f"[There is no tool named {call['name']}.]"
+        try:
+            return str(tool.run(**json.loads(call["arguments"] or "{}")))
+        except Exception as error:
+            return f"[The tool failed: {error!r}]"
 
     def _save(self) -> None:
         if self._snapshots is not None:
@@ -206,13 +271,3 @@ def _noting(shown: list[str], on_text: OnText) -> OnText:
         on_text(piece)
 
     return show
-
-
-def _run(tool: Tool | None, call: Call) -> str:
-    """The result of a call; a failure is a result too, and the model decides what to do about it."""
-    if tool is None:
-        return f"[There is no tool named {call['name']}.]"
-    try:
-        return str(tool.run(**json.loads(call["arguments"] or "{}")))
-    except Exception as error:
-        return f"[The tool failed: {error!r}]"

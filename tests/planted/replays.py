@@ -11,6 +11,14 @@ from typing import Any
 from reference_impl.replay import CompressedTimeline, LLMMessage, Snapshots
 from reference_impl.replay.compression_engine import PROMPT, compress
 from reference_impl.replay.timeline import _merged
+from tests.planted.replay_agents import (
+    ApprovalAfterTheTool,
+    ForgetsApprovals,
+    HoldsTheOthers,
+    LeavesItOpen,
+    NoGate,
+    RunsUnasked,
+)
 from tests.planted.replay_providers import (
     AnyEndpoint,
     AnyInputError,
@@ -174,6 +182,7 @@ def of(**parts):
 
 
 SAY, STREAM = ("say", "thought"), ("say", "thought", "stream")
+GATED = ("say", "gated")
 SEALED, FLAG = ("reject", "responses.invalid_encrypted_content"), ("reject", "responses.include_unsupported")
 
 VARIANTS = (
@@ -215,4 +224,10 @@ VARIANTS = (
         of(snapshots=NewestByTheClock),
     ),
     Variant("metadata dropped by the file", "R5", (SAY,), of(snapshots=DropsMetadata)),
+    Variant("waiting call run on resume", "R11", (GATED, ("resume",)), of(agent=RunsUnasked)),
+    Variant("approval taken for granted", "R11", (GATED, GATED), of(agent=NoGate)),
+    Variant("approval noted too late", "R11", (GATED, ("dies",), ("decide", "yes")), of(agent=ApprovalAfterTheTool)),
+    Variant("approval forgotten on resume", "R11", (GATED, ("resume",)), of(agent=ForgetsApprovals)),
+    Variant("call left waiting", "R7", (GATED, SAY), of(agent=LeavesItOpen)),
+    Variant("ungated call held back", "R11", (("say", "beside"),), of(agent=HoldsTheOthers)),
 )

@@ -12,11 +12,12 @@ from itertools import count
 from pytest_durability.dialects.strict import Strict
 from pytest_durability.world.provider.provider import Provider
 from reference_impl.replay import CompressedTimeline, OpenAIProvider, Snapshots, STARAgent, Timeline, Tool
+from reference_impl.replay.agent import DENIED, PASSED_OVER
 from reference_impl.replay.splice import SWITCH, UNKNOWN_RESULT
 from tests.reference_impl.replay import rules
 from tests.reference_impl.replay.helpers import Direct, MemoryDisk
 from tests.reference_impl.replay.rules import MARK, Broken, Said
-from tests.reference_impl.replay.steps import INCLUDE, REASONING, refusing, script
+from tests.reference_impl.replay.steps import BUSY, INCLUDE, REASONING, refusing, script
 
 
 @dataclass
@@ -36,16 +37,24 @@ class Died(BaseException):
 
 @dataclass
 class Driver:
-    """One run of one session. `form`: how its timeline is written."""
+    """One run of one session. `form`: how its timeline is written.
+
+    `waiting`: calls that the user has to approve. `unknown`: calls in which a process died, and nobody has said so yet.
+    """
 
     parts: Parts = field(default_factory=Parts)
     form: str = "native"
     said: list = field(default_factory=list)
     marks: set = field(default_factory=set)
+    waiting: list = field(default_factory=list)
+    unknown: list = field(default_factory=list)
     on: bool = True
     stubborn: bool = False
     flagless: bool = False
     dying: bool = False
+    approving: bool = False
+    ran: list = field(default_factory=list)
+    seen: list = field(default_factory=list)
 
     def __post_init__(self):
         self.numbers, self.times = count(1), [100]
@@ -88,17 +97,51 @@ class Driver:
 
     def _turn(self, reply, way, *, cut=False):
         text = self._word()
+        self._answer(self.waiting, PASSED_OVER)
+        self._answer(self.unknown, UNKNOWN_RESULT)
         self.said.append(Said("user", text))
+        exchanges, answer = self._listen(reply, way, lambda show: self.agent.turn(text, on_text=show), cut=cut)
+        self._ran_nothing()
+        self._judge(exchanges, answer)
+        if isinstance(answer, Died):
+            self._resume()
+
+    def _listen(self, reply, way, ask, *, cut=False):
+        """The requests of a call of the agent, and what it returned or raised."""
         script(self.service, self._word, reply, cut=cut)
         before = len(self.service.requests)
         try:
-            answer = self.agent.turn(text, on_text=(lambda _: None) if way == "stream" else None)
+            answer = ask((lambda _: None) if way == "stream" else None)
         except (Exception, Died) as error:
             answer = error
         self.service._script.replies.clear()
-        self._judge(self.service.requests[before:], answer)
+        return self.service.requests[before:], answer
+
+    def _decide(self, word, way="whole"):
+        """The user approves or denies the call that has waited longest, if one waits."""
+        if not self.waiting:
+            return
+        name, approved = self.waiting.pop(0), word == "yes"
+        self._answer(self.unknown, UNKNOWN_RESULT)
+        self.approving = approved
+        exchanges, answer = self._listen("thought", way, lambda show: self.agent.decide(name, approved=approved, on_text=show))
+        self.approving, ran, self.ran = False, self.ran, []
+        if len(ran) != approved:
+            raise Broken("R11", f"a call that was {'approved' if approved else 'denied'} ran {len(ran)} times: {answer!r}")
         if isinstance(answer, Died):
+            self.unknown.append(name)
             self._resume()
+            return
+        self.said.append(Said("output", ran[0] if approved else DENIED, call_id=name))
+        if exchanges:
+            self._judge(exchanges, answer)
+        elif answer or not self.waiting:
+            raise Broken("R11", f"after a decision the turn did not go on: {answer!r}")
+
+    def _answer(self, names, text):
+        """What became of some calls is known now."""
+        self.said += [Said("output", text, call_id=name) for name in names]
+        names.clear()
 
     def _reject(self, rule):
         """The next request is refused, whatever it holds."""
@@ -152,8 +195,8 @@ class Driver:
     def _start(self):
         kind = self.parts.native if self.form == "native" else self.parts.legacy
         timeline = kind(clock=self._now)
-        tool = Tool("look", self._look)
-        self.agent = self.parts.agent(self._provider(), timeline, tools=[tool], snapshots=self._snapshots())
+        tools = [Tool("look", self._look), Tool("ask", self._ask, gated=True)]
+        self.agent = self.parts.agent(self._provider(), timeline, tools=tools, snapshots=self._snapshots())
 
     def _snapshots(self):
         return self.parts.snapshots("folder", self.disk)
@@ -182,7 +225,15 @@ class Driver:
         if self.dying:
             self.dying = False
             raise Died
-        return f"seen {self._word()}"
+        self.seen.append(f"seen {self._word()}")
+        return self.seen[-1]
+
+    def _ask(self, **_):
+        self.ran.append(f"done {self._word()}")
+        if self.dying and self.approving:
+            self.dying = False
+            raise Died
+        return self.ran[-1]
 
     def _is_stubborn(self, body):
         return self.stubborn and any(item.get("type") == "reasoning" for item in body.get("input", ()))
@@ -215,8 +266,10 @@ class Driver:
                 self._hear(exchange, died=isinstance(answer, Died) and last)
         if natural and refused_items and self.struck_before == self._maker:
             raise Broken("R9", "the turn after a refusal paid for another one")
-        blamed = exchanges[-1].rejected in ("", "any.server_error", "any.rate_limited")
+        blamed = exchanges[-1].rejected in ("", *BUSY)
         self.struck_before = self._maker if refused_items and blamed else ()
+        if isinstance(answer, Exception) and exchanges[-1].ended == "end":
+            raise Broken("R4", f"the turn failed, and nothing was refused: {answer!r}")
         if not failed and answer != (exchanges[-1].text or ""):
             raise Broken("R4", f"the turn returned {answer!r}")
 
@@ -245,6 +298,10 @@ class Driver:
         if exchange.findings.refused and self._strange(exchange):
             raise Broken("R3", f"the request is refused: {exchange.findings}")
         self._ask_complete(sent)
+
+    def _ran_nothing(self):
+        if self.ran:
+            raise Broken("R11", "a call that waits for approval was run")
 
     def _given_up(self, exchange):
         before = self.service.requests[exchange.number - 2] if exchange.number > 1 else None
@@ -281,19 +338,24 @@ class Driver:
             self.said.append(Said("thought", text, items=sealed, maker=self._maker or "nobody"))
         if exchange.text:
             self.said.append(Said("assistant", exchange.text))
-        calls = [item["call_id"] for item in items if item["type"] == "function_call"]
-        self._hear_calls(calls, died=died)
+        if exchange.complete:  # calls of a reply that was cut are not run
+            self._hear_calls([item for item in items if item["type"] == "function_call"], died=died)
 
     def _hear_calls(self, calls, *, died):
-        results = {}
-        for message in self.agent.timeline.to_llm_messages(merge=False):
-            if message.role == "tool":
-                results[message.tool_call_id] = message.content
-        for name in calls:
-            if died and name not in results:
-                self.said += [Said("call", call_id=name), Said("output", UNKNOWN_RESULT, call_id=name)]
+        messages = self.agent.timeline.to_llm_messages(merge=False)
+        results = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
+        for call in calls:
+            name = call["call_id"]
+            self.said.append(Said("call", call_id=name))
+            if call["name"] == "ask":
+                self.waiting.append(name)
+            elif died and name not in results:
+                self.unknown.append(name)
                 return
-            self.said += [Said("call", call_id=name), Said("output", results.get(name, "?"), call_id=name)]
+            elif results.get(name) not in self.seen:
+                raise Broken("R11", f"{name} needs no approval, and its result is {results.get(name)!r}")
+            else:
+                self.said.append(Said("output", results[name], call_id=name))
 
     def _between(self):
         timeline = self.agent.timeline
@@ -301,6 +363,9 @@ class Driver:
             rules.only_four_fields(entry.metadata.get("reasoning_items") or (), "in the timeline")
         rules.bare_summaries(timeline)
         rules.same_in_all_modes(timeline)
+        self._ran_nothing()
+        if [call["id"] for call in self.agent.pending] != self.waiting:
+            raise Broken("R11", f"{self.waiting} wait for approval, and the agent says {self.agent.pending}")
         if self.service.requests:
             again = type(timeline)(clock=self._now)
             self._snapshots().load("session", again)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from pytest_durability.dialects.rule import Group, Hit, Rule
 
-REPLIES = ("plain", "thought", "quiet", "silent", "tool", "both", "interleaved")
+REPLIES = ("plain", "thought", "quiet", "silent", "tool", "both", "interleaved", "gated", "beside", "behind")
+GATED = ("gated", "beside", "behind")
+"""Replies with a call that waits for approval: alone, before a call that does not wait, behind one."""
+ANSWERS = ("yes", "no")
 WAYS = ("whole", "stream")
 REASONING = (
     "responses.invalid_encrypted_content",
@@ -19,9 +22,48 @@ REASONING = (
     "test.unsupported",
 )
 INCLUDE = ("responses.include_unsupported", "test.no_include")
-OTHERS = ("responses.duplicate_item", "responses.conversation_locked", "any.server_error", "any.rate_limited")
+BUSY = ("any.server_error", "any.rate_limited", "any.overloaded", "any.conflict")
+BROKEN = ("any.response_lost", "any.truncated_stream", "any.abort")
+OTHERS = ("responses.duplicate_item", "responses.conversation_locked", "any.unauthorized", *BUSY, *BROKEN)
 FORCED = tuple(name for name in (*REASONING, *INCLUDE, *OTHERS) if not name.startswith("test."))
 SWITCHES = ("model", "endpoint", "key", "nameless")
+BETWEEN = (
+    (("resume",),),
+    *((("compact", keep),) for keep in (0, 1, 2, 3, 5)),
+    (("compact", 2), ("resume",), ("compact", 0)),
+    (("flip",),),
+    *((("switch", what),) for what in SWITCHES),
+    (("switch", "model"), ("say", "thought", "whole"), ("switch", "model")),
+    (("stubborn",),),
+    (("clock",), ("compact", 1)),
+    (("say", "plain", "whole"), ("flip",), ("resume",), ("say", "plain", "whole"), ("flip",)),
+)
+"""What may come between any two steps."""
+
+STORY = (
+    ("say", "thought", "stream"),
+    ("say", "behind", "whole"),
+    ("decide", "yes"),
+    ("decide", "no"),
+    ("dies",),
+    ("say", "interleaved", "whole"),
+    ("reject", "responses.include_unsupported"),
+    ("reject", "responses.invalid_encrypted_content"),
+    ("say", "beside", "stream"),
+    ("dies",),
+    ("decide", "yes"),
+    ("cut",),
+    ("say", "silent", "whole"),
+    ("say", "quiet", "stream"),
+)
+"""A long story in which something happens already."""
+
+
+def disturbed():
+    """The story with something else besides: each of `BETWEEN` and each refusal, at each place."""
+    for more in (*BETWEEN, *((("reject", name),) for name in FORCED)):
+        for place in range(len(STORY)):
+            yield (*STORY[:place], *more, *STORY[place:])
 
 
 def walk(chosen, length):
@@ -42,6 +84,9 @@ def walk(chosen, length):
                 (("dies",),),
                 (("cut",),),
                 (("resume",),),
+                (("decide", chosen.choice(ANSWERS)),),
+                (("resume",), ("decide", "yes")),
+                (("dies",), ("decide", "yes"), ("decide", "yes")),
                 (),
                 (),
             )
@@ -64,9 +109,13 @@ def script(service, word, reply, *, cut=False):
         made = service.reasoning(word())
         if reply == "both":
             made.text(word())
-        made.tool_call("look", {})
+        made.tool_call("ask" if reply in ("gated", "beside") else "look", {})
         if reply == "interleaved":
             made.reasoning(word()).tool_call("look", {})
+        elif reply == "beside":
+            made.tool_call("look", {})
+        elif reply == "behind":
+            made.reasoning(word()).tool_call("ask", {}).tool_call("ask", {})
         service.reasoning(word()).text(word())
 
 

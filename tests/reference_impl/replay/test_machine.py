@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.reference_impl.replay.driver import Driver
-from tests.reference_impl.replay.steps import FORCED, REPLIES, SWITCHES, WAYS
+from tests.reference_impl.replay.steps import ANSWERS, FORCED, GATED, REPLIES, STORY, SWITCHES, WAYS, disturbed
 
 
 class ReplayMachine(RuleBasedStateMachine):
@@ -70,6 +71,22 @@ class ReplayMachine(RuleBasedStateMachine):
         self.step("dies")
         self.step("say", "interleaved", "whole")
 
+    @rule(answer=st.sampled_from(ANSWERS), way=st.sampled_from(WAYS))
+    def decide(self, answer, way):
+        """The user approves or denies the call that has waited longest."""
+        self.step("decide", answer, way)
+
+    @rule(reply=st.sampled_from(GATED), name=st.sampled_from((*FORCED, "")), dies=st.booleans())
+    def waits(self, reply, name, dies):
+        """A call waits for approval; then the process is another one, and the turn goes on, refused or not."""
+        self.step("say", reply, "whole")
+        self.step("resume")
+        if dies:
+            self.step("dies")
+        if name:
+            self.step("reject", name)
+        self.step("decide", "yes")
+
     @rule()
     def resume(self):
         """Another process goes on."""
@@ -77,7 +94,24 @@ class ReplayMachine(RuleBasedStateMachine):
 
 
 def test_every_invariant_holds():
-    """Turns of every kind, refused, cut, switched, compacted and resumed in any order, break none of R1 to R10."""
+    """Turns of every kind, refused, cut, switched, compacted and resumed in any order, break none of R1 to R11."""
     run_state_machine_as_test(
         ReplayMachine, settings=settings(max_examples=20, stateful_step_count=15, derandomize=True, database=None, deadline=None)
     )
+
+
+SHARE = 4
+"""Every so-manieth of the disturbed stories is played here; all of them by `bench/replays.py`."""
+
+
+@pytest.mark.parametrize("form", ["native", "legacy"])
+def test_anything_can_come_anywhere(form):
+    """A fresh process, a compaction, a flip of the switch, another provider or any refusal, at any place of a long story."""
+    for steps in list(disturbed())[form == "legacy" :: SHARE]:
+        Driver(form=form).play(steps)
+
+
+def test_resumed_after_every_step():
+    """A process that lives for one step only loses nothing."""
+    for form in ("native", "legacy"):
+        Driver(form=form).play([one for step in STORY for one in ((step,) if step == ("dies",) else (step, ("resume",)))])
