@@ -95,6 +95,7 @@ def _calibrated(able: Capabilities, workload: Workload, rehearsal: Rehearsal, re
         removed=removed,
         published=frozenset(role_of(file.path) for file in recording.final.files),
         volatile=able.volatile,
+        refused=frozenset(fault.rule for fault in first.asked.refused) if first.asked is not None else frozenset(),
     )
     _check_texts(able, own, (*rows, *(first.archived or ())), frozenset().union(*removed))
     _check_clean(workload, able, recording, calibration, first, reopener, session)
@@ -227,7 +228,9 @@ def _check_clean(
     ended = first.after or recording.final
     second = reopener.open_now(ended, healthy=True, session=session)
     rows, archived = first.rows or (), first.archived
+    twin = reopener.twin(ended, session=session)
     seen = Observation(rows, None, archived, again=second.rows, again_failure=second.failure, healthy=True)
+    seen = replace(seen, asked=first.asked, twin=twin)
     if second.after is not None:
         third = reopener.open_now(second.after, healthy=True, session=session)
         sites = {op.target: op.site for op in second.healing}

@@ -74,7 +74,7 @@ class Calibration:
     `kinds`: (role, empty) of rows without a token. `altered`: tokens whose text does not come back as it was said.
     `roles`: roles of messages that come back under the same role; `recast`: tokens that come back under another one.
     `removed`: for each commit in order, the tokens that were gone afterwards. `published`: roles of files that exist
-    after a clean run. `volatile`: patterns of files that may change.
+    after a clean run. `volatile`: patterns of files that may change. `refused`: the rules that its next request breaks.
     """
 
     kinds: frozenset[tuple[str, bool]] = frozenset()
@@ -84,6 +84,7 @@ class Calibration:
     removed: tuple[frozenset[str], ...] = ()
     published: frozenset[str] = frozenset()
     volatile: tuple[str, ...] = ()
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,13 +55,32 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """One fault of a request: the rule, the words in which a service refuses it, and the element that is to blame."""
+
+    rule: str
+    message: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The next request: the tokens in it, in order, what a service refuses of it, and what the store raised instead of one."""
+
+    tokens: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What two opens of one crash state showed.
 
     `rows`/`archived`: the first open (None: it failed, see `failure`). `again`/`again_failure`: the second open, from
     the files as the first one left them. `changed`: files whose content the first open changed; `regrown`: files whose
     content the second open changed again. `present`: tokens whose bytes stand in a published file of the state.
-    `healthy`: the session had been ended cleanly, so there was nothing to heal.
+    `healthy`: the session had been ended cleanly, so there was nothing to heal. `asked`: the next request of the first open,
+    if the adapter can show it. `twin`: the first open once more, with other random numbers (None: not tried).
     """
 
     rows: tuple[Row, ...] | None
@@ -73,6 +92,8 @@ class Observation:
     regrown: tuple[Change, ...] = ()
     present: frozenset[str] = frozenset()
     healthy: bool = False
+    asked: Asked | None = None
+    twin: Observation | None = None
 
     def tokens(self) -> tuple[str, ...]:
         """The tokens of all rows, in order."""

@@ -16,7 +16,7 @@ from pytest_durability.errors import AdapterError, DurabilityError
 from pytest_durability.faults import role_of
 from pytest_durability.history import History, Lane, Op
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
-from pytest_durability.observation import Failure, Observation, Row
+from pytest_durability.observation import Asked, Failure, Observation, Row
 from pytest_durability.recording import Capabilities
 from pytest_durability.tokens import mark
 from pytest_durability.workload import SESSION
@@ -32,10 +32,16 @@ WRONG_TYPE = AdapterError.__name__
 """The kind of failure of a method that returns another type after a crash than without one."""
 LIFE = 9_000
 """The number of the life that reopens: every reopen draws the same ids, and none that the recorded lives drew."""
-
+TWIN = 9_001
+"""The number of a life that reopens the same once more: it draws other ids."""
+TWINS = 24
+"""So many contents are opened a second time by it, the first ones; a store that comes back at random does so from any of them."""
 
 REMEMBERED = 50_000
 """How many contents an opener remembers the answer to; then it forgets all of them and opens again."""
+
+
+Rows = tuple[Row, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Look:
     """What one open showed, and what it did to the disk.
 
     `after`: the disk afterwards (None: the open wrote nothing). `healing`: the operations of the open, numbered from 1.
+    `asked`: the next request, if the adapter can show it.
     """
 
     rows: tuple[Row, ...] | None
@@ -50,6 +57,7 @@ class Look:
     failure: Failure | None = None
     after: Image | None = None
     healing: tuple[Op, ...] = ()
+    asked: Asked | None = None
 
 
 class Reopener:
@@ -58,6 +66,7 @@ class Reopener:
     def __init__(self, factory: AdapterFactory, able: Capabilities, arena: Arena, run: Run = run_here) -> None:
         self._factory, self._able, self._arena, self._run = factory, able, arena, run
         self._looks: dict[str, Look] = {}
+        self._twins: dict[str, Observation] = {}
         self.opened = 0
         self.seconds = 0.0
 
@@ -71,25 +80,33 @@ class Reopener:
             found = self._looks[key] = self.open_now(image, session=session)
         return found
 
-    def open_now(self, image: Image, *, healthy: bool = False, session: str = SESSION) -> Look:
+    def twin(self, image: Image, key: str | None = None, session: str = SESSION) -> Observation | None:
+        """What another open of the same content shows, which draws other random numbers; None if enough were tried."""
+        key = f"{key or image.key()}@{session}"
+        if key not in self._twins and len(self._twins) < TWINS:
+            look = self.open_now(image, session=session, life=TWIN)
+            self._twins[key] = Observation(look.rows, look.failure, look.archived, asked=look.asked)
+        return self._twins.get(key)
+
+    def open_now(self, image: Image, *, healthy: bool = False, session: str = SESSION, life: int = LIFE) -> Look:
         """Mount an image, open the session, read it, and let that life die.
 
         A `healthy` one, to which nothing bad happened, ends by a clean close, and there a wrong type is an `AdapterError`;
         after a crash it is a failure like any other.
         """
         self.opened += 1
-        return cast("Look", self._run(self._open_here, image, healthy, session))
+        return cast("Look", self._run(self._open_here, image, healthy, session, life))
 
-    def _open_here(self, image: Image, healthy: bool, session: str) -> Look:  # noqa: FBT001  passed on by position
+    def _open_here(self, image: Image, healthy: bool, session: str, number: int) -> Look:  # noqa: FBT001  passed on by position
         self._arena.mount(image)
-        self._arena.entropy.reseed(LIFE)
+        self._arena.entropy.reseed(number)
         history = History()
         recorder = Recorder(self._arena.root, history, image)
         life = Incarnation(self._factory, World(self._arena, history, session=session))
         recorder.start()
         start = time.process_time()
         try:
-            rows, archived, failed = self._read(life, healthy=healthy)
+            rows, archived, asked, failed = self._read(life, healthy=healthy)
         finally:
             self.seconds += time.process_time() - start
             recorder.kill()
@@ -98,9 +115,9 @@ class Reopener:
         failed = failed or _damaged(recorder)
         healing = tuple(op for op in history if op.lane is Lane.DISK)
         wrote = any(op.effect is not None for op in healing)
-        return Look(rows, archived, failed, recorder.tree.image() if wrote else None, healing if wrote else ())
+        return Look(rows, archived, failed, recorder.tree.image() if wrote else None, healing if wrote else (), asked)
 
-    def _read(self, life: Incarnation, *, healthy: bool) -> tuple[tuple[Row, ...] | None, tuple[Row, ...] | None, Failure | None]:
+    def _read(self, life: Incarnation, *, healthy: bool) -> tuple[Rows, Rows, Asked | None, Failure | None]:
         during, refuses, root = "open", self._able.refuses, str(self._arena.root)
         try:
             life.open()
@@ -113,18 +130,23 @@ class Reopener:
             if "archived" in self._able.members:
                 during = "archived"
                 archived = life.rows("archived")
+            asked = None
+            if "request" in self._able.members:
+                from pytest_durability.next_request import next_request
+
+                asked = next_request(life, refuses, root)
             if healthy and "close" in self._able.members:
                 during = "close"
                 life.call("close")
         except AdapterError as error:
             if healthy:
                 raise
-            return None, None, Failure(during, WRONG_TYPE, f"{error.what}; without a crash the type is right", "")
+            return None, None, None, Failure(during, WRONG_TYPE, f"{error.what}; without a crash the type is right", "")
         except DurabilityError:
             raise
         except FAILURES as error:  # whatever leaves the store is what we came to see
-            return None, None, failure(during, error, refuses, root)
-        return rows, archived, None
+            return None, None, None, failure(during, error, refuses, root)
+        return rows, archived, asked, None
 
     def observe(self, image: Image, key: str | None = None, volatile: Iterable[str] = (), session: str = SESSION) -> Observation:
         """Two opens of one state, as an observation.
@@ -132,12 +154,17 @@ class Reopener:
         What the first open changed is not asked here (after a crash it may heal), and `present` is filled in by the judge.
         """
         first = self.look(image, key, session)
-        if first.after is None or first.failure is not None:
+        if first.failure is not None:
             return Observation(first.rows, first.failure, first.archived)
+        twin = self.twin(image, key, session)
+        if first.after is None:
+            return Observation(first.rows, archived=first.archived, asked=first.asked, twin=twin)
         second = self.look(first.after, session=session)
         return Observation(
             rows=first.rows,
             archived=first.archived,
+            asked=first.asked,
+            twin=twin,
             again=second.rows,
             again_failure=second.failure,
             regrown=changes(first.after, second.after, volatile, _sites(second.healing)) if second.after is not None else (),

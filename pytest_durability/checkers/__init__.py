@@ -15,14 +15,18 @@ from pytest_durability.checkers import (
     batch,
     damage,
     delivered,
+    deterministic,
     duplicate,
     empty,
+    foreign,
     healing,
     healthy,
     loadable,
     order,
     phantom,
     resurrected,
+    sendable,
+    window,
 )
 from pytest_durability.checkers import input as accepted
 from pytest_durability.ledger import Expectation
@@ -33,6 +37,7 @@ Checker = Callable[[Observation, Expectation], Anomaly | None]
 
 CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("loadable", loadable.check),
+    ("deterministic", deterministic.check),
     ("empty", empty.check),
     ("resurrected", resurrected.check),
     ("archive", archive.check),
@@ -44,6 +49,9 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("duplicate", duplicate.check),
     ("phantom", phantom.check),
     ("order", order.check),
+    ("window", window.check),
+    ("foreign", foreign.check),
+    ("sendable", sendable.check),
     ("healing", healing.check),
     ("healthy", healthy.check),
 )

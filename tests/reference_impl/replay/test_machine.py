@@ -32,10 +32,16 @@ class ReplayMachine(RuleBasedStateMachine):
         """A turn."""
         self.step("say", reply, way)
 
-    @rule(name=st.sampled_from(FORCED), reply=st.sampled_from(REPLIES), way=st.sampled_from(WAYS))
-    def refused(self, name, reply, way):
-        """A turn whose first request is refused."""
-        self.step("reject", name)
+    @rule(
+        name=st.sampled_from(FORCED),
+        more=st.sampled_from(("", *FORCED)),
+        reply=st.sampled_from(REPLIES),
+        way=st.sampled_from(WAYS),
+    )
+    def refused(self, name, more, reply, way):
+        """A turn whose first request is refused, or the second one too."""
+        for one in filter(None, (name, more)):
+            self.step("reject", one)
         self.step("say", reply, way)
 
     @rule(name=st.sampled_from(FORCED))
@@ -55,10 +61,25 @@ class ReplayMachine(RuleBasedStateMachine):
         self.step("switch", what)
         self.step("say", reply, "whole")
 
-    @rule(kind=st.sampled_from(["flip", "stubborn", "flagless", "clock"]))
+    @rule(kind=st.sampled_from(["flip", "flagless", "clock"]))
     def world(self, kind):
-        """The kill switch is flipped, the service changes its mind, the clock is set back."""
+        """The kill switch is flipped, the service forgets the flag, the clock is set back."""
         self.step(kind)
+
+    @rule(turns=st.integers(1, 3))
+    def stubborn(self, turns):
+        """The service takes no items at all, for some turns at least."""
+        self.step("stubborn")
+        for _ in range(turns):
+            self.step("say", "thought", "whole")
+
+    @rule()
+    def backwards(self):
+        """The clock is set back between two compactions."""
+        self.step("compact", 0)
+        self.step("say", "thought", "whole")
+        self.step("clock")
+        self.step("compact", 0)
 
     @rule(keep=st.integers(0, 6))
     def compact(self, keep):
