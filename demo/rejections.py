@@ -1,7 +1,7 @@
 """Prints each rejection rule with the smallest request that breaks it and what the real clients raise for it.
 
 Rule: every line is made by a request that goes through the `openai` or the `anthropic` client to the strict provider; the exit
-status is 1 if a rule does not refuse its request.
+status is 1 if a rule does not refuse its request. Answers that need no bad request come last, with what the clients make of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 from pytest_durability.dialects.registry import RULES
 from pytest_durability.dialects.rejection import GRADES, Rejection
 from pytest_durability.dialects.requests import Request
+from pytest_durability.dialects.transient import TRANSIENTS
+from pytest_durability.world.provider.provider import Provider
 from tests.dialects.clients import code_of, fails
 from tests.dialects.smallest import PAIRS, Pair, shown
 
@@ -84,6 +86,27 @@ def _cell(text: str) -> str:
     return f"``{marked}``" if "{" in text or "`" in text else marked
 
 
+def met(name: str, kind: str) -> str:
+    """What a client that may send twice makes of a transient answer to each of its requests: the error, or the end of the reply."""
+    service = Provider()
+    for _ in range(2):
+        service.reply("4")
+    service.reject(name, times=2, retry_after=0.001)
+    client = service.client(kind, max_retries=1)
+    try:
+        if kind == "openai":
+            events = list(client.responses.create(model="m", input="2+2?", stream=True))
+        else:
+            asked = [{"role": "user", "content": "2+2?"}]
+            events = list(client.messages.create(model="m", max_tokens=9, messages=asked, stream=True))
+        told = f"no error; the last event is {events[-1].type}"
+    except Exception as error:  # noqa: BLE001  whatever a program would meet
+        status = getattr(error, "status_code", None)
+        told = f"{type(error).__name__}{f', status {status}' if status else ''}"
+    sent = len(service.requests)
+    return f"{told}, {sent} request{'s' if sent > 1 else ''}"
+
+
 def main() -> int:
     """Exit status 0 if each rule refused its smallest request."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,6 +118,9 @@ def main() -> int:
     print(as_markdown(lines) if markdown else as_text(lines))
     print("\n* looked for only when it is asked for (`enforce=`): not every service does this")
     print("\n".join(f"[{grade}] {meaning}" for grade, meaning in GRADES.items()))
+    print("\nanswers to any request, which may be sent once more:")
+    for name in TRANSIENTS:
+        print(f"{name}\n  openai     {met(name, 'openai')}\n  anthropic  {met(name, 'anthropic')}")
     wrong = [line.pair.rule for line in lines if not line.refused]
     print(f"{len(lines)} rules, {len(lines) - len(wrong)} as documented{': not ' + ', '.join(wrong) if wrong else ''}")
     return 1 if wrong else 0

@@ -34,8 +34,8 @@ LIFE = 9_000
 """The number of the life that reopens: every reopen draws the same ids, and none that the recorded lives drew."""
 TWIN = 9_001
 """The number of a life that reopens the same once more: it draws other ids."""
-TWINS = 24
-"""So many contents are opened a second time by it, the first ones; a store that comes back at random does so from any of them."""
+TWINS, ONE_IN = 24, 20
+"""So many contents are opened by it, the first ones, and then one of so many: a store that comes back at random does so often."""
 
 REMEMBERED = 50_000
 """How many contents an opener remembers the answer to; then it forgets all of them and opens again."""
@@ -83,7 +83,7 @@ class Reopener:
     def twin(self, image: Image, key: str | None = None, session: str = SESSION) -> Observation | None:
         """What another open of the same content shows, which draws other random numbers; None if enough were tried."""
         key = f"{key or image.key()}@{session}"
-        if key not in self._twins and len(self._twins) < TWINS:
+        if key not in self._twins and len(self._twins) < TWINS + self.opened // ONE_IN:
             look = self.open_now(image, session=session, life=TWIN)
             self._twins[key] = Observation(look.rows, look.failure, look.archived, asked=look.asked)
         return self._twins.get(key)
@@ -153,6 +153,7 @@ class Reopener:
 
         What the first open changed is not asked here (after a crash it may heal), and `present` is filled in by the judge.
         """
+        key = key or image.key()
         first = self.look(image, key, session)
         if first.failure is not None:
             return Observation(first.rows, first.failure, first.archived)
