@@ -347,8 +347,8 @@ class Play:
         return Stop(fault.chunks, shown, lambda: self.history.add(Lane.STREAM, STOPPED, call=call.seq, note="by the user"))
 
     def _served(self) -> Any:
-        """The provider of this run, if the adapter runs turns."""
-        if self._provider is None and "turn" in self._able.members:
+        """The provider of this run, if the adapter runs turns or shows requests: its ids go on from life to life."""
+        if self._provider is None and self._able.members & {"turn", "request"}:
             from pytest_durability.world.provider.provider import Provider
 
             self._provider = Provider(self.history)
