@@ -34,7 +34,7 @@ LIFE = 9_000
 """The number of the life that reopens: every reopen draws the same ids, and none that the recorded lives drew."""
 TWIN = 9_001
 """The number of a life that reopens the same once more: it draws other ids."""
-TWINS, ONE_IN = 24, 20
+TWINS, ONE_IN = 24, 50
 """So many contents are opened by it, the first ones, and then one of so many: a store that comes back at random does so often."""
 
 REMEMBERED = 50_000

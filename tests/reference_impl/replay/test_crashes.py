@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_durability import Anomaly
+from pytest_durability import Anomaly, Append, Reload
 from tests.planted.replay_providers import ModelFamily, SendsUnanswered
 from tests.reference_impl.replay.adapter import ReferenceReplay
 from tests.reference_impl.replay.sealed import SameModel, SwitchesModels
@@ -39,3 +39,17 @@ def test_a_flaw_is_told_from_the_next_request(durability, flaw, anomaly):
         durability.sweep(Flawed, models="process-kill", depth=1)
     found = caught.value.exceptions if isinstance(caught.value, ExceptionGroup) else [caught.value]
     assert anomaly in {type(one).__name__ for one in found}
+
+
+def test_ids_go_on_from_life_to_life(durability):
+    """A service does not give an id again because the program was restarted."""
+    given = []
+
+    class Notes(SameModel):
+        def append(self, agent, message):
+            super().append(agent, message)
+            given.append(self.service.requests[-1].items[0]["id"])
+
+    durability.sweep(Notes, [Append("user", "one?"), Reload(), Append("user", "two?")], models="process-kill", depth=1)
+    assert given
+    assert all(first != second for first, second in zip(given[::2], given[1::2], strict=True))
