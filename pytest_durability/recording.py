@@ -355,8 +355,8 @@ class Play:
         return self._provider
 
     def _locks(self) -> tuple[str, ...]:
-        """The locks of this process that keep others from writing to a database; none where SQLite is not seen."""
-        if CALLS.sqlite is None or "sqlite3" not in sys.modules or sys.platform != "linux":
+        """The locks of this process that keep others from writing to a database; none where SQLite has no file, or is not seen."""
+        if CALLS.sqlite is None or not CALLS.sqlite.tables.files or sys.platform != "linux":
             return ()
         from pytest_durability.world.disk.sqlite.locks import held
 
