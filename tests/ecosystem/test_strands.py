@@ -21,12 +21,16 @@ from pytest_durability import (
     Append,
     LostAcknowledged,
     Message,
+    NotSerialisable,
     Promise,
     Reload,
     SilentEmpty,
     Unloadable,
 )
+from pytest_durability.checkers.overlapped import judge_overlap
+from pytest_durability.checkers.wholes import Whole
 from pytest_durability.world.process import in_child, kill_now
+from pytest_durability.world.turns.processes import Processes
 
 strands = pytest.importorskip("strands")
 
@@ -343,3 +347,51 @@ def test_power_loss_is_portability_unless_it_is_promised(durability):
         LostAcknowledged,
         Unloadable,
     }
+
+
+# Two processes that both resumed the session, as two workers behind one load balancer do.
+TURNS = (("uA", "aA"), ("uB", "aB"))
+
+
+def overlapped(root, stops_at):
+    """One turn in each of two processes, the first of which stands before its `stops_at`-th rename while the other one runs; what is left."""
+
+    def worker(texts):
+        def run():
+            adapter = Strands()
+            agent = adapter.open(SimpleNamespace(root=root))
+            for role, text in zip(("user", "assistant"), texts, strict=True):
+                adapter.append(agent, Message(role, text))
+
+        return run
+
+    Strands().open(SimpleNamespace(root=root))
+    with Processes(root, *map(worker, TURNS)) as both:
+        stood = both.run(0, until=f"rename:*:{stops_at}")
+        ended = [both.run(1), both.run(0)]
+    assert all(end.over and end.error is None for end in ended), "both turns were acknowledged"
+    return stood, reads(root)
+
+
+def test_two_processes_overwrite_each_other(tmp_path):
+    """The numbers of messages are computed in memory: some order of two workers' operations loses an acknowledged turn, found by trying each."""
+    lost = {}
+    for stops_at in range(1, 20):
+        root = tmp_path / str(stops_at)
+        root.mkdir()
+        stood, seen = overlapped(root, stops_at)
+        if stood.over:
+            break
+        anomaly = judge_overlap([Whole(f"turn of worker {n}", TURNS[n], 1, 9) for n in (0, 1)], seen)
+        if anomaly is not None:
+            lost[stood.at] = (type(anomaly), seen)
+    assert lost, "some order loses a turn"
+    assert {kind for kind, _ in lost.values()} == {NotSerialisable}
+    assert ["uA", "aA"] in [seen for _, seen in lost.values()], "the whole turn of the other worker is gone, without an error"
+
+
+def test_one_process_after_the_other_loses_nothing(tmp_path):
+    """The control: a worker that resumes when the other one is done keeps both turns."""
+    stood, seen = overlapped(tmp_path, 99)
+    assert stood.over
+    assert seen == [*TURNS[0], *TURNS[1]]
