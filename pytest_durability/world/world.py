@@ -83,7 +83,7 @@ class World:
         if self._turns is None:
             from pytest_durability.world.turns.turns import Turns
 
-            self._turns = Turns()
+            self._turns = Turns(self.history)
         return self._turns
 
     @property

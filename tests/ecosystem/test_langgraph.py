@@ -42,6 +42,7 @@ class RollsBack(AsyncSqliteSaver):
 
 
 async def opened(make, path):
+    """A saver of a class, with its tables."""
     saver = make(await aiosqlite.connect(path))
     await saver.setup()
     return saver

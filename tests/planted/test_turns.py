@@ -66,4 +66,12 @@ def test_a_lost_update_is_two_turns_and_one_preemption(trial):
         trial.turns.explore(lambda: trial(planted, planted.broken))
     order, lanes = found.value.__notes__
     assert "order of the turns: 0 1   (1 preemptions" in order
-    assert lanes.splitlines() == ["0 #..#", "1 .##."]
+    assert [line.split() for line in lanes.splitlines()] == [
+        ["step", "turn", "0", "turn", "1"],
+        ["1", "begins"],
+        ["2", "begins"],
+        ["3", "returns"],
+        ["4", "returns"],
+    ]
+    first, second = (lanes.splitlines()[number].index("begins") for number in (1, 2))
+    assert first < second, "each turn has a column of its own"

@@ -63,7 +63,14 @@ class _Turn:
 class Baton:
     """Who holds it runs. `run` lets the threads of some turns go on one at a time, as a chooser says, until all are over."""
 
-    def __init__(self, turns: Sequence[Callable[[], Any]], chooser: Chooser | None = None, *, limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        turns: Sequence[Callable[[], Any]],
+        chooser: Chooser | None = None,
+        *,
+        limit: int = LIMIT,
+        watch: Callable[[], int] | None = None,
+    ) -> None:
         self._functions = turns
         self._chooser: Chooser = chooser or Stay()
         self._limit = limit
@@ -75,6 +82,8 @@ class Baton:
         self._given_up = self._free = False
         self.choices: list[Choice] = []
         self.steps: list[str] = []
+        self.marks: list[int] = []
+        self._watcher = watch
 
     # -- in the threads
 
@@ -161,7 +170,8 @@ class Baton:
             turn.thread.join(1.0)
         stubborn = tuple(turn.name for turn in mine if turn.thread.is_alive())
         ended = tuple(Ended(t.name, t.value, t.error, t.began, t.over) for t in mine)
-        return Overlapped(ended, Order.taken(self.choices), tuple(self.steps), tuple(self.choices), (), stubborn)
+        steps, choices = tuple(self.steps), tuple(self.choices)
+        return Overlapped(ended, Order.taken(choices), steps, choices, (), stubborn, tuple(self.marks))
 
     def _schedule(self) -> RuntimeError | None:
         """Until all turns are over, and the threads that they started cannot go on; else why not."""
@@ -177,6 +187,8 @@ class Baton:
             turn = self._pick(ready, last)
             last = turn.name
             self.steps.append(last)
+            if self._watcher is not None:
+                self.marks.append(self._watcher())
             turn.began, turn.over = turn.began or len(self.steps), len(self.steps)
             if len(self.steps) > self._limit:
                 return Livelock(self._limit)

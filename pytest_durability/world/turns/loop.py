@@ -75,7 +75,8 @@ class TurnLoop(base_events.BaseEventLoop):
 
     `chooser` decides; `choices` are the decisions so far, `steps` the names of everybody who ran, in order. `cancels`: name of a task ->
     the number of suspensions after which it is cancelled; `cancelled` holds those that were. `footprint`: asked after each step
-    what it touched that others could notice. `limit`: see `Livelock`.
+    what it touched that others could notice. `watch`: asked before each step how many operations there were; `marks` holds the answers.
+    `limit`: see `Livelock`.
     """
 
     def __init__(self, chooser: Chooser | None = None, *, limit: int = LIMIT) -> None:
@@ -91,6 +92,8 @@ class TurnLoop(base_events.BaseEventLoop):
         self.limit = limit
         self.choices: list[Choice] = []
         self.steps: list[str] = []
+        self.watch: Callable[[], int] | None = None
+        self.marks: list[int] = []
         self.cancels: dict[str, int] = {}
         self.cancelled: list[tuple[str, int]] = []
         self.idle_stops = False
@@ -254,6 +257,8 @@ class TurnLoop(base_events.BaseEventLoop):
     def _go_on(self, name: str, handle: asyncio.Handle) -> None:
         self._last = name
         self.steps.append(name)
+        if self.watch is not None:
+            self.marks.append(self.watch())
         self._count(len(self.steps))
         handle._run()
         owner = _owner(handle)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_durability.errors import UsageError
+from pytest_durability.history import Lane, Op
+from pytest_durability.lanes import lanes
 from pytest_durability.world.turns.loop import TurnLoop
 from pytest_durability.world.turns.order import Choice, Chooser, Order, Stay
 from pytest_durability.world.turns.waiting import Deadlock, Livelock
@@ -33,6 +35,12 @@ class Ended:
     began: int = 0
     over: int = 0
 
+    def told(self) -> str:
+        """How it ended, in a word or two."""
+        if self.error is None:
+            return "returns"
+        return "is cancelled" if self.cancelled else f"raises {type(self.error).__name__}"
+
     @property
     def cancelled(self) -> bool:
         """Whether it was cancelled, and let itself be."""
@@ -44,7 +52,8 @@ class Overlapped:
     """One run of several turns: how they ended, in the order given; the order taken, and every step by its name.
 
     `choices`: the points at which somebody was chosen. `cancelled`: (name, k) of those cancelled at their k-th suspension.
-    `stubborn`: tasks that would not end when they were cancelled after a deadlock.
+    `stubborn`: tasks that would not end when they were cancelled after a deadlock. `marks`: for each step, how many operations
+    there had been before it (empty: nobody counted).
     """
 
     ended: tuple[Ended, ...]
@@ -53,6 +62,7 @@ class Overlapped:
     choices: tuple[Choice, ...] = field(repr=False, default=())
     cancelled: tuple[tuple[str, int], ...] = ()
     stubborn: tuple[str, ...] = ()
+    marks: tuple[int, ...] = field(repr=False, default=())
 
     @property
     def preemptions(self) -> int:
@@ -90,6 +100,30 @@ class Overlapped:
             for ended in self.ended
         )
 
+    def timeline(self, ops: Sequence[Op] = ()) -> str:
+        """The run as a column a turn: when it began and was over, and the operations between, out of those that `ops` holds."""
+        places = {ended.name: at for at, ended in enumerate(self.ended)}
+        return lanes([f"turn {ended.name}" for ended in self.ended], self._rows(places, ops), label="step")
+
+    def _rows(self, places: Mapping[str, int], ops: Sequence[Op]) -> Iterator[tuple[int, int, str]]:
+        from pytest_durability.world.turns.order import turn_of
+
+        begun: set[str] = set()
+        for number, step in enumerate(self.steps, start=1):
+            name = turn_of(step)
+            if name not in places:  # a task that was there before
+                continue
+            ended = self.ended[places[name]]
+            if name not in begun:
+                begun.add(name)
+                yield number, places[name], "begins"
+            until = self.marks[number] if number < len(self.marks) else len(ops)
+            for op in ops[self.marks[number - 1] : until] if self.marks else ():
+                if op.lane is Lane.DISK:
+                    yield number, places[name], " ".join(word for word in (op.kind, op.target) if word)
+            if number == ended.over:
+                yield number, places[name], ended.told()
+
 
 def run_turns(
     loop: TurnLoop, turns: Sequence[TurnMaker], chooser: Chooser | None = None, *, cancels: Mapping[str, int] | None = None
@@ -115,6 +149,7 @@ def run_turns(
     if over is not None:
         over(loop.suspended)
     steps, choices = tuple(loop.steps[first:]), tuple(loop.choices[taken:])
+    marks = tuple(loop.marks[first:]) if loop.watch is not None else ()
     stubborn = loop.drain() if stuck is not None else ()
     loop.limit = limit
     cancelled = tuple(loop.cancelled[before:])
@@ -125,6 +160,7 @@ def run_turns(
         choices,
         cancelled,
         stubborn,
+        marks,
     )
 
 

@@ -163,10 +163,18 @@ def _operations(baton: Baton, recorder: Any) -> Iterator[None]:
 
 
 def run_threads(
-    turns: Sequence[Callable[[], Any]], chooser: Chooser | None = None, *, recorder: Any = None, limit: int = LIMIT
+    turns: Sequence[Callable[[], Any]],
+    chooser: Chooser | None = None,
+    *,
+    recorder: Any = None,
+    limit: int = LIMIT,
+    watch: Callable[[], int] | None = None,
 ) -> Overlapped:
-    """Run functions in a thread each, of which one runs at a time. `recorder`: whose operations are places to give way."""
-    baton = Baton(turns, chooser, limit=limit)
+    """Run functions in a thread each, of which one runs at a time. `recorder`: whose operations are places to give way.
+
+    `watch`: asked before each step how many operations there were.
+    """
+    baton = Baton(turns, chooser, limit=limit, watch=watch)
     with _operations(baton, recorder) if hasattr(recorder, "lock") else nullcontext():
         share = getattr(getattr(recorder, "history", None), "share", None)
         if share is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_durability.errors import UsageError
+from pytest_durability.history import History
 from pytest_durability.verdict import VacuousRun
 from pytest_durability.world.turns.loop import TurnLoop
 from pytest_durability.world.turns.order import Anyhow, Chooser, Order, Rare
@@ -35,9 +36,10 @@ class Explored:
 
 
 class Turns:
-    """`world.turns`. `last` is the latest overlap; `chooser` decides in those that are given no order."""
+    """`world.turns`. `last` is the latest overlap; `chooser` decides in those that are given no order; `history` holds what they did."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: History | None = None) -> None:
+        self.history = history
         self.last: Overlapped | None = None
         self.chooser: Chooser | None = None
         self._loop: TurnLoop | None = None
@@ -97,8 +99,9 @@ class Turns:
         if how == "threads":
             from pytest_durability.world.turns.threads import run_threads
 
-            found = run_threads(turns, chooser, recorder=_recorder())
+            found = run_threads(turns, chooser, recorder=_recorder(), watch=self._watch())
         else:
+            self.loop.watch = self._watch()
             self.loop.footprint = self._taken if self._declared else None
             found = run_turns(self.loop, turns, chooser, cancels=cancels)
         self.last = found
@@ -154,6 +157,13 @@ class Turns:
         """Say that the running step reads or writes something of this name; see `explore(declared=True)`."""
         self._touched.add(name)
 
+    def _watch(self) -> Callable[[], int] | None:
+        return None if self.history is None else self.history.__len__
+
+    def timeline(self) -> str:
+        """The latest overlap, with a column for each turn and the recorded operations in them; "" before the first."""
+        return "" if self.last is None else self.last.timeline(self.history or ())
+
     def _taken(self) -> frozenset[str]:
         touched, self._touched = frozenset(self._touched), set()
         return touched
@@ -183,7 +193,7 @@ class Turns:
 
     def _told(self, program: Callable[[], Any], attempt: Attempt, error: BaseException, runs: int) -> BaseException:
         """The failure of the shortest order that fails in the same way, with that order as a note."""
-        found = {id(attempt.choices): (error, self.last)}
+        found = {id(attempt.choices): (error, self.timeline())}
 
         def fails(chooser: Any) -> Any:
             shorter = Attempt(cancels=tuple(attempt.cancels.items()), then=chooser)
@@ -191,11 +201,11 @@ class Turns:
                 other = _failure(program)
             if type(other) is not type(error):
                 return None
-            found[id(shorter.choices)] = (other, self.last)
+            found[id(shorter.choices)] = (other, self.timeline())
             return shorter.choices
 
         best = shorten(attempt.choices, fails)
-        told, last = found[id(best)]
+        told, seen = found[id(best)]
         assert told is not None
         order = Order.taken(best, attempt.cancels.items())
         cost = sum(choice.cost for choice in best)
@@ -203,8 +213,8 @@ class Turns:
             f"order of the turns: {str(order) or 'one after the other'}   ({cost} preemptions, found in run {runs})\n"
             f"run it again: world.turns.overlap(..., order={str(order)!r})"
         )
-        if last is not None:
-            told.add_note(last.lanes())
+        if seen:
+            told.add_note(seen)
         return told
 
 
