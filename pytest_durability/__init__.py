@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         Reload,
         Retry,
         Say,
+        Together,
         Workload,
     )
     from pytest_durability.world.world import World
@@ -145,6 +146,7 @@ __all__ = [
     "StaleReplace",
     "StoresDisagree",
     "SweepReport",
+    "Together",
     "TornWrite",
     "UnansweredCall",
     "Unloadable",
@@ -173,7 +175,7 @@ _MODULES = {
     "LegacyLost LostAcknowledged LostDelivered LostInput NotDeterministic NotSerialisable Phantom Reordered Result "
     "Resurrected RetryDoubled SilentEmpty SplitBatch StaleReplace StoresDisagree SweepReport UnansweredCall Unloadable "
     "UnsoundHeal VacuousRun Verdict Wedged WindowBroken",
-    "workload": "Append AppendMany Ask Close Commit FullDisk On PowerLoss Read Reload Retry Say Workload",
+    "workload": "Append AppendMany Ask Close Commit FullDisk On PowerLoss Read Reload Retry Say Together Workload",
     "world.world": "World",
 }
 _HOMES = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()}

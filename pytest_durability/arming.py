@@ -6,17 +6,20 @@ follows; so what a machine that ended has undone (see `rewind`) is forgotten, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_durability.faults import (
     READS,
+    CancelTurn,
+    ClockStep,
     CutStream,
     Interrupt,
     LostAck,
     LostWrite,
     Place,
+    ReorderTurns,
     Schedule,
     ShortWrite,
     TornWrite,
@@ -27,6 +30,10 @@ from pytest_durability.faults import (
 from pytest_durability.history import History, Op
 from pytest_durability.nemesis import Nemesis
 from pytest_durability.world.disk.gate import Decision, Fail, Short
+from pytest_durability.world.turns.order import Chooser, turn_of
+
+if TYPE_CHECKING:
+    from pytest_durability.world.turns.overlap import Overlapped
 
 Injector = Callable[[str, int, int], Any]
 """Makes a fault of a place, the size of the operation there, and the drawn `keep`."""
@@ -60,6 +67,12 @@ STREAMS: dict[str, Callable[[int, str, int], CutStream | Interrupt]] = {
     "Interrupt": lambda turn, _, keep: Interrupt(turn, 1 + keep % 3),
 }
 """What breaks a turn, by name: made of the number of the turn, its reply, and the drawn `keep`."""
+
+TURNS = ("ReorderTurns", "CancelTurn")
+"""What changes the course of turns that overlap: at point `skip` the `keep`-th other one goes on; turn `keep` is cancelled at its suspension `skip` + 1."""
+
+JUMPS = (-5.0, -0.001, 3600.0)
+"""By so many seconds an armed `ClockStep` sets the clock, by its `keep`: far back, to the same reading again, ahead."""
 
 FULL = ("write", "create")
 """What needs room on the disk."""
@@ -204,6 +217,54 @@ class LiveFaults:
             self.struck.append((seq, fault))
             self.aims.append((seq, self._step, self._turn_arm))
         self.strikes.append(seq)
+
+    def of_overlap(self, first: int, count: int) -> tuple[Chooser, dict[str, int], list[Arm]]:
+        """Who goes on, and who is cancelled, where the turns from `first` on overlap; and what was armed for that."""
+        from pytest_durability.world.turns.order import Deviate, Follow
+
+        mine = [waiting.arm for waiting in self._waiting if waiting.arm.fault in TURNS]
+        self._waiting = [waiting for waiting in self._waiting if waiting.arm.fault not in TURNS]
+        cancels = {str(first + arm.keep % count): arm.skip + 1 for arm in mine if arm.fault == "CancelTurn"}
+        order: Chooser = Deviate((arm.skip, arm.keep) for arm in mine if arm.fault == "ReorderTurns")
+        for fault in self.schedule:
+            if isinstance(fault, ReorderTurns) and fault.turns[:1] == (first,):
+                order = Follow([str(name) for name in fault.choices])
+            elif isinstance(fault, CancelTurn) and first <= int(turn_of(str(fault.turn))) < first + count:
+                cancels[str(fault.turn)] = fault.at
+        return order, cancels, mine
+
+    def overlapped(self, seq: int, found: Overlapped, first: int, arms: Sequence[Arm]) -> None:
+        """The turns from `first` on were run together, from op `seq` on; what of it was a fault struck."""
+        numbers = tuple(range(first, first + len(found.ended)))
+        faults: list[Any] = [fault for fault in found.order.faults(0) if isinstance(fault, CancelTurn)]
+        if found.order.names:
+            faults.append(ReorderTurns(numbers, found.order.faults(0)[0].choices))
+        for fault in faults:
+            if fault in self.schedule.faults:
+                self._turns.append((seq, fault))
+            else:
+                self.struck.append((seq, fault))
+        swerved = {at for at, choice in enumerate(found.choices) if choice.index != choice.point.usual}
+        stopped = set(found.cancelled)
+        for arm in arms:
+            name = str(first + arm.keep % len(numbers))
+            if arm.skip in swerved if arm.fault == "ReorderTurns" else (name, arm.skip + 1) in stopped:
+                self.aims.append((seq, self._step, arm))
+
+    def jump(self, seq: int) -> float:
+        """By how many seconds the clock is set before the step that begins now, at op `seq`; mostly 0.0."""
+        for fault in self.schedule:
+            if isinstance(fault, ClockStep) and fault.step == self._step:
+                self._turns.append((seq, fault))
+                return fault.seconds
+        for waiting in self._waiting:
+            if waiting.arm.fault == "ClockStep":
+                self._waiting.remove(waiting)
+                seconds = JUMPS[waiting.arm.keep % len(JUMPS)]
+                self.struck.append((seq, ClockStep(self._step, seconds)))
+                self.aims.append((seq, self._step, waiting.arm))
+                return seconds
+        return 0.0
 
     def rewind(self, point: int) -> None:
         """The machine ended right after op `point`: what was asked later never was, and the next life has room again."""

@@ -16,6 +16,7 @@ from typing import Any
 from pytest_durability.dialects.replies import Reply, Text, pieces_of
 from pytest_durability.errors import AdapterError
 from pytest_durability.incarnation import Incarnation
+from pytest_durability.suspension import let_others_run
 from pytest_durability.turn import Turn
 
 PIECES = 6
@@ -58,6 +59,27 @@ def converse(life: Incarnation, turn: Turn, stop: Stop | None = None) -> bool:
     if inspect.isawaitable(made):
         return bool(life.settle(_await(made, stop)))
     return isinstance(made, Iterator) and _follow(life.adapter, made, turn, stop)
+
+
+async def aconverse(life: Incarnation, turn: Turn) -> None:
+    """Run a turn beside others, to its end; between two pieces of a plain generator others may go on.
+
+    Raises:
+        AdapterError: the store handed over something that is no text.
+    """
+    made = life.adapter.turn(life.store, turn)
+    if isinstance(made, AsyncIterator):
+        await _afollow(life.adapter, made, turn, None)
+    elif inspect.isawaitable(made):
+        await made
+    elif isinstance(made, Iterator):
+        try:
+            for piece in made:
+                turn.deliver(_text(life.adapter, piece))
+                await let_others_run()
+        finally:
+            if inspect.isgenerator(made):
+                made.close()  # of a turn that was cancelled; one that is over has nothing left to close
 
 
 def _follow(adapter: Any, pieces: Iterator[Any], turn: Turn, stop: Stop | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_durability.capabilities import Capabilities
 from pytest_durability.checkers import judge
 from pytest_durability.errors import AdapterError
 from pytest_durability.faults import CutStream, Interrupt, Schedule, role_of
@@ -16,7 +17,7 @@ from pytest_durability.history import Lane
 from pytest_durability.incarnation import AdapterFactory, Incarnation
 from pytest_durability.ledger import Calibration, Ledger
 from pytest_durability.observation import Observation, Row, entry_line, observed_lines
-from pytest_durability.recording import Capabilities, Play, Recording
+from pytest_durability.recording import Play, Recording
 from pytest_durability.reopening import Look, Reopener, present
 from pytest_durability.tokens import find, mark
 from pytest_durability.verdict import Result, Verdict

@@ -9,7 +9,7 @@ import enum
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -39,7 +39,8 @@ class Op:
 
     USER ops come in pairs: the call (`kind` is the step: append, commit, close, open ...; `target` holds the tokens it
     carries, comma separated) and its end (`ack`, or `raised`, with `call` naming the number of the call).
-    DISK ops carry their `effect` (see `world.disk.effects`), which is what crash states are computed from.
+    DISK ops carry their `effect` (see `world.disk.effects`), which is what crash states are computed from; of calls that were
+    made at once they name the one that did them.
     """
 
     seq: int
@@ -75,10 +76,11 @@ class _Draft:
 class History(Sequence[Op]):
     """The ordered ops of one run; op numbers start at 1, so `history[n - 1]` is op n."""
 
-    __slots__ = ("_ops",)
+    __slots__ = ("_ops", "_whose")
 
     def __init__(self, ops: Iterable[Op] = ()) -> None:
         self._ops = list(ops)
+        self._whose: Callable[[], int] | None = None
 
     def add(
         self,
@@ -103,6 +105,11 @@ class History(Sequence[Op]):
     def share(self) -> None:
         """Let several threads add from now on; before that no lock is taken, because adding is the hottest path."""
         self.__class__ = _Shared
+
+    def whose(self, call: Callable[[], int] | None) -> None:
+        """Let each op that names no call name the one that this gives (None: no more); for calls that are made at once."""
+        self._whose = call
+        self.__class__ = History if call is None else _Attributed
 
     def lane(self, lane: Lane) -> list[Op]:
         """The ops of one lane, in order."""
@@ -139,6 +146,18 @@ class History(Sequence[Op]):
                 raise CaseError(f"line {number} holds op {op.seq}", why="a history without its ops in order proves nothing")
             ops.append(op)
         return cls(ops)
+
+
+class _Attributed(History):
+    """A history of several calls at once."""
+
+    __slots__ = ()
+
+    def add(self, *args: Any, **details: Any) -> Op:
+        """As `History.add`; an operation belongs to the call that is running."""
+        if self._whose is not None and not details.get("call"):
+            details["call"] = self._whose()
+        return super().add(*args, **details)
 
 
 class _Shared(History):

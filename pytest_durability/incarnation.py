@@ -25,15 +25,15 @@ FAILURES = (Exception, SystemExit, asyncio.CancelledError)
 
 
 class Incarnation:
-    """An adapter of its own, the store it opened, and its event loop (made when first needed)."""
+    """An adapter of its own, the store it opened, and its event loop (made when first needed, unless one was given)."""
 
     __slots__ = ("_loop", "adapter", "store", "world")
 
-    def __init__(self, factory: AdapterFactory, world: Any) -> None:
+    def __init__(self, factory: AdapterFactory, world: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.adapter = factory()
         self.world = world
         self.store: Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = loop
 
     def open(self) -> None:
         """Open the store; exceptions of the store pass through."""

@@ -6,23 +6,22 @@ leaves by its names, so that the steps and faults of a recording, played again, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_durability.adapter import Promise, promise_of
 from pytest_durability.arming import Arm, LiveFaults
 from pytest_durability.asking import Stop, converse, scripted
+from pytest_durability.capabilities import Capabilities
 from pytest_durability.delivered import CUT, STOPPED, TURN
 from pytest_durability.dialects.cuts import Cut
-from pytest_durability.errors import AdapterError
 from pytest_durability.faults import CutStream, Interrupt, LostWrite, Schedule, TornWrite
 from pytest_durability.history import History, Lane, Op, Outcome
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
 from pytest_durability.nemesis import Nemesis
 from pytest_durability.observation import Failure, Row
 from pytest_durability.surviving import Boundary, Epoch, point_of, surviving
+from pytest_durability.together import Ends, Overlap, Ran, locks
 from pytest_durability.tokens import find
 from pytest_durability.turn import DELIVERED, Turn
 from pytest_durability.workload import (
@@ -39,48 +38,15 @@ from pytest_durability.workload import (
     Reload,
     Retry,
     Step,
-    Workload,
+    Together,
     noted,
 )
 from pytest_durability.world.arena import Arena
-from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.recorder import Gate, Recorder
 from pytest_durability.world.disk.verify import verify
+from pytest_durability.world.turns.loop import TurnLoop
 from pytest_durability.world.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """Which optional methods the adapter has, and what it declares.
-
-    `sessions`: several sessions may live in one root. `handles`: so many store objects of one process may be open on a session.
-    """
-
-    name: str
-    promise: Promise
-    members: frozenset[str]
-    refuses: tuple[type[BaseException], ...] = ()
-    volatile: tuple[str, ...] = ()
-    after_error: str = "continue"
-    sessions: bool = False
-    handles: int = 2
-
-    @classmethod
-    def of(cls, adapter: Any) -> Capabilities:
-        """What this adapter has and declares."""
-        optional = ("append", "append_many", "commit", "archived", "close", "heal", "turn", "request")
-        return cls(
-            name=type(adapter).__name__,
-            promise=promise_of(adapter),
-            members=frozenset(name for name in optional if callable(getattr(adapter, name, None))),
-            refuses=tuple(getattr(adapter, "refuses", ())),
-            volatile=tuple(getattr(adapter, "volatile", ())),
-            after_error=getattr(adapter, "after_error", "continue"),
-            sessions=bool(getattr(adapter, "sessions", False)),
-            handles=int(getattr(adapter, "handles", 2)),
-        )
-
 
 Locked = tuple[int, tuple[str, ...], tuple[str, ...]]
 """A call that raised, by its number, and the locks on databases that kept others out before it and after it."""
@@ -94,7 +60,8 @@ class Recording:
     with names for what was drawn. `struck`: faults that were armed or took an acknowledgement, each with its op; `strikes`:
     the ops that any fault struck, `fired`: the scheduled ones that did.
     `boundaries`: the deaths before the end. `read`: kind and role of what was read, where it could have failed.
-    `drawn`: the steps as they were given, each armed fault right before the step that it struck. `locked`: see `Locked`.
+    `drawn`: the steps as they were given, each armed fault right before the step that it struck. `locked`: see `Locked`. `overlaps`: what was
+    made at once.
     """
 
     history: History
@@ -110,6 +77,7 @@ class Recording:
     read: tuple[tuple[str, str], ...] = ()
     drawn: tuple[Step | Arm, ...] = ()
     locked: tuple[Locked, ...] = ()
+    overlaps: tuple[Ran, ...] = ()
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
@@ -147,6 +115,8 @@ class Play:
         self.faults = LiveFaults(schedule or Schedule(), arming=arming)
         self._boundaries: list[Boundary] = []
         self._locked: list[Locked] = []
+        self._ran: list[Ran] = []
+        self._loop: Any = None
         self._factory, self._able, self._arena = factory, able, arena
         self._gate: Gate | None = gate or (None if self.faults.idle else self.faults)
         self._calm, self._after = calm, after
@@ -182,6 +152,8 @@ class Play:
             self.faults.arm(step)
             return
         self.faults.begin(len(self.steps))
+        if self._arena.clock is not None:
+            self._arena.clock.step(self.faults.jump(len(self.history) + 1))
         self.drawn.append(step)
         if isinstance(step, FullDisk):
             self._fill(step)
@@ -220,6 +192,7 @@ class Play:
             self.faults.read(),
             tuple(self._told()),
             tuple(self._locked),
+            tuple(self._ran),
         )
 
     def _told(self) -> Iterator[Step | Arm]:
@@ -243,8 +216,27 @@ class Play:
             self._look()
         elif isinstance(step, On):
             self._call(step.step, step.session, step.handle)
+        elif isinstance(step, Together):
+            self._together(step)
         elif isinstance(step, (Append, AppendMany, Ask, Commit, Close, Retry)):
             self._call(step, SESSION, 1)
+
+    def _together(self, step: Together) -> None:
+        """Several calls at once; one after the other where nothing bad happens, or no store object can be had."""
+        handles = [inner.handle if isinstance(inner, On) else 1 for inner in step.steps]
+        lives = [self._alive.get((SESSION, handle)) or self._open(SESSION, handle) for handle in handles]
+        known = [life for life in lives if life is not None]
+        if self._calm or self._loop is None or len(known) < len(lives):
+            for inner in step.steps:
+                self._act(inner)
+            return
+        before, first = locks(self._arena.root), sum(len(ran.suspended) for ran in self._ran)
+        ends = Ends(self._acknowledge, self._over, self._failed)
+        overlap = Overlap(self, self._loop, step.steps, known, first, ends)
+        self._ran.append(overlap.run(self.faults, len(self.steps), self._served()))
+        self._locked += [(seq, before, locks(self._arena.root)) for seq in overlap.failed]
+        if overlap.failed and self._able.after_error == "reopen":
+            self._die()
 
     def _call(self, step: Append | AppendMany | Ask | Commit | Close | Retry, session: str, handle: int) -> None:
         """A call of the user to one store object, which is opened if need be."""
@@ -280,7 +272,10 @@ class Play:
             self._recorder.start()
         self._arena.entropy.reseed(self._lives)
         self._lives += 1
-        life = Incarnation(self._factory, World(self._arena, self.history, session=session, provider=self._served()))
+        if self._able.overlaps and not self._alive:
+            self._loop = TurnLoop()
+        world = World(self._arena, self.history, session=session, provider=self._served())
+        life = Incarnation(self._factory, world, self._loop)
         self._alive[session, handle] = life
         call = self.history.add(Lane.USER, "open", note=noted(session=session, handle=handle))
         try:
@@ -294,12 +289,12 @@ class Play:
 
     def _do(self, step: Step, action: Callable[[], Any], target: str, *, size: int = 0, note: str = "") -> None:
         self._called = call = self.history.add(Lane.USER, step.kind, target, size=size, note=note)
-        before = self._locks()
+        before = locks(self._arena.root)
         try:
             action()
         except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, step.kind, error)
-            self._locked.append((call.seq, before, self._locks()))
+            self._locked.append((call.seq, before, locks(self._arena.root)))
             if self._able.after_error == "reopen":
                 self._die()
         else:
@@ -353,14 +348,6 @@ class Play:
 
             self._provider = Provider(self.history)
         return self._provider
-
-    def _locks(self) -> tuple[str, ...]:
-        """The locks of this process that keep others from writing to a database; none where SQLite has no file, or is not seen."""
-        if CALLS.sqlite is None or not CALLS.sqlite.tables.files or sys.platform != "linux":
-            return ()
-        from pytest_durability.world.disk.sqlite.locks import held
-
-        return tuple(map(str, held(self._arena.root)))
 
     def _look(self) -> None:
         """Read the transcript; the store may fail at it, which an open of the same content will tell."""
@@ -458,27 +445,3 @@ class Play:
 
 def _tokens(step: Step) -> str:
     return ",".join(name for say in step.says() for name in find(say.text)[:1])
-
-
-def check_workload(workload: Workload, able: Capabilities) -> None:
-    """Say which step the adapter cannot do, before anything runs.
-
-    Raises:
-        AdapterError: a step needs a method, or a declaration, that the adapter lacks.
-    """
-    needs = {Append: "append", AppendMany: "append_many", Ask: "turn", Commit: "commit", Close: "close"}
-    for step in workload:
-        inner = step.step if isinstance(step, On) else step
-        method = needs.get(type(inner))
-        if method is not None and method not in able.members:
-            raise AdapterError(
-                f"the workload has {type(inner).__name__}, but {able.name} has no {method} method",
-                why="a step that is left out would make the run say less than it seems to",
-                fix=f"add {method} to the adapter, or leave the step out of the workload",
-            )
-        if isinstance(step, On) and step.session != SESSION and not able.sessions:
-            raise AdapterError(
-                f"the workload has a session {step.session!r}, but {able.name} does not declare sessions = True",
-                why="an adapter that opens the same session under any name would seem to hurt the other one",
-                fix="let open(world) follow world.session and declare sessions = True",
-            )

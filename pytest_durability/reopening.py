@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from pytest_durability.capabilities import Capabilities
 from pytest_durability.errors import AdapterError, DurabilityError
 from pytest_durability.faults import role_of
 from pytest_durability.history import History, Lane, Op
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
 from pytest_durability.observation import Asked, Failure, Observation, Row
-from pytest_durability.recording import Capabilities
 from pytest_durability.tokens import mark
 from pytest_durability.workload import SESSION
 from pytest_durability.world.arena import Arena

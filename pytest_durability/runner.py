@@ -13,18 +13,20 @@ from typing import Any
 from pytest_durability.adapter import Promise, check_members
 from pytest_durability.arming import Arm
 from pytest_durability.calibration import broken_kinds, calibrate, doubtful, remarks
-from pytest_durability.checkers import VALID, Judgement, judge, locked, wedged
+from pytest_durability.capabilities import Capabilities, check_workload
+from pytest_durability.checkers import VALID, Judgement, judge, locked, together, wedged
 from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.faults import Crash, CutStream, Schedule
 from pytest_durability.history import History, Op
 from pytest_durability.incarnation import AdapterFactory
 from pytest_durability.ledger import Calibration, Expectation, Ledger
 from pytest_durability.nemesis import Nemesis
-from pytest_durability.observation import Observation
+from pytest_durability.observation import Observation, observed_lines
 from pytest_durability.persistence import model as model_named
-from pytest_durability.recording import Capabilities, Play, Recording, check_workload
+from pytest_durability.recording import Play, Recording
 from pytest_durability.reopening import WRONG_TYPE, Reopener, present
 from pytest_durability.surviving import Boundary
+from pytest_durability.together import check_overlaps
 from pytest_durability.tokens import find
 from pytest_durability.verdict import Anomaly, Result, Verdict
 from pytest_durability.workload import SESSION, Say, Step, Workload, session_of, standard, with_tokens
@@ -87,6 +89,8 @@ class Runner:
         adapter = factory()
         check_members(adapter)
         self.able = Capabilities.of(adapter)
+        if self.able.overlaps:
+            check_overlaps(adapter)
         self.factory = factory
         self.arena = arena
         self._run: Run = run_apart if isolation == "process" else run_here
@@ -95,6 +99,15 @@ class Runner:
         self._excusing: dict[tuple[int, frozenset[str]], tuple[Ledger, Ledger]] = {}
         self._broken: frozenset[tuple[str, bool]] | None = None
         self._calibrated: dict[Workload, Mapping[str, Calibration]] = {}
+
+    def let_overlap(self) -> None:
+        """Calls may be made at once, whatever the adapter declares, because that was asked for.
+
+        Raises:
+            AdapterError: none of its methods has a place where another one could go on.
+        """
+        check_overlaps(self.factory())
+        self.able = replace(self.able, overlaps=True)
 
     def workload(self, given: Any = None) -> Workload:
         """The workload to run: the given one with a token in every text, or the standard one for this adapter."""
@@ -230,6 +243,33 @@ class Runner:
             history=case.history,
             verdict=Verdict.INVALID,
             anomaly=anomaly,
+        )
+        return anomaly
+
+    def overlapped(self, case: Case) -> Anomaly | None:
+        """What is wrong with a story some of whose calls were made at once, with its result; asked of its end only."""
+        anomaly = _left_locked(case)
+        look = self.reopener.look(case.recording.final)
+        seen = Observation(look.rows, look.failure, look.archived)
+        end = len(case.history)
+        if anomaly is None and look.failure is not None:
+            anomaly = judge(seen, case.ledger.at(end)).anomaly
+        elif anomaly is None:
+            recording, promised = case.recording, self.able.promise.overlap
+            anomaly = together.check(
+                case.history, recording.failures, seen.tokens(), promised=promised, strikes=recording.strikes
+            )
+        if anomaly is None:
+            return None
+        anomaly.because = (*anomaly.because, *remarks(case.workload))
+        anomaly.result = Result(
+            adapter=self.able.name,
+            workload=case.workload,
+            schedule=case.schedule,
+            history=case.history,
+            verdict=Verdict.INVALID,
+            anomaly=anomaly,
+            observed=observed_lines(seen),
         )
         return anomaly
 

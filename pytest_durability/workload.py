@@ -239,7 +239,26 @@ class On:
         return notation.render(self)
 
 
-Step = Append | AppendMany | Ask | Commit | Reload | Close | Retry | Read | PowerLoss | FullDisk | On
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several calls at once, each a turn of its own; `On(..., handle=2)` makes one of them on another store object.
+
+    The turns of all these steps of a run are numbered from 0, in order; a scheduled `ReorderTurns` or `CancelTurn` names them by
+    these numbers. Without one, each goes on until it waits.
+    """
+
+    kind: ClassVar[str] = "together"
+    steps: tuple[Append | AppendMany | Ask | Commit | On, ...]
+
+    def says(self) -> tuple[Say, ...]:
+        """The messages of all calls."""
+        return tuple(say for step in self.steps for say in step.says())
+
+    def __str__(self) -> str:
+        return notation.render(self)
+
+
+Step = Append | AppendMany | Ask | Commit | Reload | Close | Retry | Read | PowerLoss | FullDisk | On | Together
 _NAMES: dict[str, type] = {kind.__name__: kind for kind in (*Step.__args__, Say)}
 
 
@@ -329,12 +348,25 @@ def _as_step(item: Any) -> Step:
         notation.check_types(item)
         if isinstance(item, On):
             notation.check_types(item.step)
+        _check_together(item)
         return item
     raise UsageError(
         f"{item!r} is not a step",
         why="only steps can be saved and replayed",
         fix=f"use {', '.join(sorted(_NAMES))} or Message",
     )
+
+
+def _check_together(step: Step) -> None:
+    """What is done at once is said or committed, in the usual session."""
+    for inner in step.steps if isinstance(step, Together) else ():
+        plain = inner.step if isinstance(inner, On) else inner
+        if not isinstance(plain, Append | AppendMany | Ask | Commit) or session_of(inner) != SESSION:
+            raise UsageError(
+                f"{inner!r} cannot be done together with others",
+                why="what overlaps are turns on one session",
+                fix="use Append, AppendMany, Ask, Commit, or On(..., handle=2) of one of these",
+            )
 
 
 def with_tokens(workload: Workload) -> Workload:
@@ -391,6 +423,8 @@ def replace_says(step: Step, change: Any) -> Step:
         return AppendMany(tuple(change(say) for say in step.messages))
     if isinstance(step, Ask):
         return Ask(*(change(say).text for say in step.says()))
+    if isinstance(step, Together):
+        return Together(tuple(replace_says(inner, change) for inner in step.steps))  # type: ignore[misc]  # the same kinds of steps
     if isinstance(step, On):
         return On(replace_says(step.step, change), step.handle, step.session)  # type: ignore[arg-type]  # the same kind of step
     return step

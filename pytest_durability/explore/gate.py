@@ -15,14 +15,15 @@ from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from pytest_durability.arming import STREAMS
+from pytest_durability.arming import STREAMS, TURNS
 from pytest_durability.errors import AdapterError, CaseError, InconclusiveError, UsageError
 from pytest_durability.explore import case as cases
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
 from pytest_durability.explore.machine import SessionMachine, bound
+from pytest_durability.explore.orders import clock_of, overlapping, strike_clock, strike_orders
 from pytest_durability.explore.places import strike_places
-from pytest_durability.explore.profiles import STATES, profile
+from pytest_durability.explore.profiles import EXAMPLES, STATES, profile
 from pytest_durability.explore.replay import replay
 from pytest_durability.explore.search import Search, by_model
 from pytest_durability.explore.settings import Context
@@ -35,7 +36,7 @@ from pytest_durability.world.arena import Arena
 ROUNDS = 8
 """So many bugs are looked for, one after the other."""
 
-STAGED = ("Crash", "WriteError", "ShortWrite", "LostWrite", "TornWrite", "LostAck", *STREAMS)
+STAGED = ("Crash", "WriteError", "ShortWrite", "LostWrite", "TornWrite", "LostAck", *STREAMS, *TURNS, "ClockStep")
 """Faults that may be asked for."""
 
 
@@ -125,10 +126,13 @@ def _gate(
             apart=isolation == "process",
         )
         asked_for, search.instances, search.acks = _asked(faults, runner)
-        search.names = tuple(name for name in asked_for if name not in STREAMS)
+        search.turns = tuple(name for name in asked_for if name in (*TURNS, "ClockStep"))
+        search.names = tuple(name for name in asked_for if name not in (*STREAMS, *search.turns))
         search.streams = tuple(name for name in asked_for if name in STREAMS)
+        if set(search.turns) & set(TURNS):
+            runner.let_overlap()
         keeper = Keeper(reference, context)
-        with keeper.watching():
+        with keeper.watching(), clock_of(arena, wanted="ClockStep" in search.turns):
             found = _searched(machine, search, f"{reference} {context.test}", context, max_examples, seed)
             empty = search.vacuous(_list(faults)) if not found else None
             if empty is not None:
@@ -164,6 +168,9 @@ def _searched(
         most = max_examples // 2 if max_examples else None
         strike_places(search, context.profile, context.seed if seed is None else seed, most)
         plain = search.examples
+        search.examples = 0
+        _overlapped(search, key, context.profile, seed)
+        search.examples, plain = search.examples + plain, search.examples + plain
     if max_examples:
         max_examples = max(1, max_examples - plain)
     try:
@@ -179,6 +186,26 @@ def _searched(
     finally:
         test.search = None  # Hypothesis never forgets the class of a machine, and a search holds all that was recorded
     return [_plain(anomaly) for anomaly in search.distinct()]
+
+
+def _overlapped(search: Search, key: str, name: str, seed: int | None) -> None:
+    """Search among calls that are made at once, and among clocks, if these were asked for; what it finds is in `search.found`."""
+    __tracebackhide__ = True
+    if "ClockStep" in search.turns:
+        strike_clock(search)
+    if not set(search.turns) & set(TURNS):
+        return
+    strike_orders(search, name)
+    search.known = frozenset(search.found)
+    test = overlapping(search, f"Overlap_{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}")
+    for turn in range(ROUNDS):
+        settings = profile(name, max_examples=EXAMPLES[name] // 2, seed=seed, first=turn == 0)
+        if not settings.derandomize:
+            test = seeded(seed or 0)(test)
+        _round(test, search, settings)
+        if frozenset(search.found) == search.known:
+            break
+        search.known = frozenset(search.found)
 
 
 def _round(test: type[SessionMachine], search: Search, settings: Any) -> None:
@@ -238,7 +265,8 @@ def _asked(faults: Any, runner: Runner) -> tuple[tuple[str, ...], tuple[Any, ...
     if faults is None:
         lost = ("LostWrite",) if runner.able.promise.lost_writes == "consistent" else ()
         streams = tuple(STREAMS) if "turn" in runner.able.members else ()
-        return ("ENOSPC", "EIO", "ReadEIO", "ShortWrite", *lost, *streams), (), True
+        turns = TURNS if runner.able.overlaps else ()
+        return ("ENOSPC", "EIO", "ReadEIO", "ShortWrite", *lost, *streams, *turns), (), True
     names: list[str] = []
     instances: list[Any] = []
     acks = False
@@ -249,6 +277,12 @@ def _asked(faults: Any, runner: Runner) -> tuple[tuple[str, ...], tuple[Any, ...
                 f"faults= holds {fault!r}",
                 why="only faults that this version can stage may be asked for",
                 fix=f"choose from: {', '.join(STAGED)} (classes, names or instances)",
+            )
+        if not isinstance(fault, (str, type)) and name in (*TURNS, "ClockStep"):
+            raise UsageError(
+                f"faults= holds {fault!r}",
+                why="an order of turns means something only for the turns that it was found with",
+                fix=f"ask for {name} without a place, or run one order by world.turns.overlap(..., order=...)",
             )
         if not isinstance(fault, (str, type)):
             instances += [] if isinstance(fault, Crash) else [fault]  # crashes are tried everywhere anyhow

@@ -14,10 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pytest_durability.adapter import Message
 from pytest_durability.arming import INJECTORS, Arm
+from pytest_durability.capabilities import check_workload
 from pytest_durability.errors import UsageError
 from pytest_durability.explore.drawn import HUGE, MANY, REPLIES, TEXTS, Writer
 from pytest_durability.faults import Schedule
-from pytest_durability.recording import Play, check_workload
+from pytest_durability.recording import Play
 from pytest_durability.workload import (
     Append,
     AppendMany,

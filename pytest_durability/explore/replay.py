@@ -16,15 +16,16 @@ from pytest_durability.explore.case import Case, load
 from pytest_durability.explore.examine import Examiner, Suspect
 from pytest_durability.explore.factory import as_factory
 from pytest_durability.explore.keeper import Keeper
+from pytest_durability.explore.orders import clock_of
 from pytest_durability.explore.search import at_boundary
 from pytest_durability.explore.settings import Context
-from pytest_durability.faults import Crash, Place, Schedule, seq_of
+from pytest_durability.faults import ClockStep, Crash, Place, Schedule, seq_of
 from pytest_durability.history import Op
 from pytest_durability.persistence import fatal
 from pytest_durability.runner import Runner
 from pytest_durability.surviving import START, UnreachableError, UnstagedError
 from pytest_durability.verdict import Result, Verdict
-from pytest_durability.workload import Workload
+from pytest_durability.workload import Together, Workload
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.states import State
 
@@ -70,9 +71,12 @@ def _again(case: Case, factory: Any) -> Result:
     schedule = Schedule.parse(case.schedule)
     crashes = [fault for fault in schedule if isinstance(fault, Crash)]
     rest = Schedule(tuple(fault for fault in schedule if not isinstance(fault, Crash)))
-    with Arena(case.seed) as arena:
+    stepped = any(isinstance(fault, ClockStep) for fault in rest)
+    with Arena(case.seed) as arena, clock_of(arena, wanted=stepped):
         runner = Runner(factory, arena)
         workload = Workload.parse(case.workload)
+        if any(isinstance(step, Together) for step in workload):
+            runner.let_overlap()
         try:
             recorded = runner.prepare(runner.workload(workload), rest)
         except UnstagedError as error:
@@ -102,6 +106,11 @@ def _again(case: Case, factory: Any) -> Result:
 def _uncrashed(case: Case, runner: Runner, workload: Workload, schedule: Schedule, examiner: Examiner) -> Result:
     """What is wrong with a story by itself: where it goes on after a death of the machine, or that it cannot go on."""
     __tracebackhide__ = True
+    if examiner.case.recording.overlaps:
+        overlapped = runner.overlapped(examiner.case)
+        if overlapped is not None:
+            raise overlapped
+        return _result(case, runner, workload, schedule, examiner)
     for anomaly in (at_boundary(runner, examiner.case), runner.wedged(examiner.case)):
         if anomaly is not None:
             raise anomaly

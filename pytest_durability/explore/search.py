@@ -36,7 +36,7 @@ MOUNTED = 100_000_000
 class Search:
     """What a search tries with, and what it has seen.
 
-    `names`: faults of `INJECTORS` that may be armed, `streams`: those of `STREAMS`; `instances`: faults that were asked for by their place; `acks`: whether
+    `names`: faults of `INJECTORS` that may be armed, `streams`: those of `STREAMS`, `turns`: those of `TURNS`, and `ClockStep`; `instances`: faults that were asked for by their place; `acks`: whether
     acknowledgements may get lost. `known`: what was found before and is not raised again. `long`: messages may be of many pages. `limit`: how many cuts of a story and model are
     tried. `apart`: stories are played in a process of their own.
     """
@@ -46,6 +46,7 @@ class Search:
     deadly: frozenset[str]
     limit: int
     names: tuple[str, ...] = ()
+    turns: tuple[str, ...] = ()
     streams: tuple[str, ...] = ()
     instances: tuple[Any, ...] = ()
     acks: bool = True
@@ -110,6 +111,9 @@ class Search:
 
     def _wrong(self, case: Case, tell: Callable[[Examiner, Tally], None]) -> list[Anomaly]:
         """What is wrong with a story, up to the weakest model that shows something; `tell` is given what was walked for it."""
+        if case.recording.overlaps:
+            overlapped = self.runner.overlapped(case)
+            return [] if overlapped is None else [overlapped]
         anomaly = at_boundary(self.runner, case) or self.runner.wedged(case)
         if anomaly is not None:
             return [anomaly]

@@ -14,7 +14,7 @@ from pytest_durability.arming import Arm
 from pytest_durability.explore.drawn import TEXTS
 from pytest_durability.tokens import find, mark
 from pytest_durability.verdict import Anomaly
-from pytest_durability.workload import Append, AppendMany, Commit, FullDisk, On, PowerLoss, Reload, Say, replace_says
+from pytest_durability.workload import Append, AppendMany, Commit, FullDisk, On, PowerLoss, Reload, Say, Together, replace_says
 
 ATTEMPTS = 1000
 """So many stories are tried for one finding."""
@@ -123,9 +123,19 @@ def _plainer(part: Any) -> Iterator[Any]:
         case PowerLoss():
             yield from (Reload(), PowerLoss(), PowerLoss(part.model), PowerLoss(part.model, part.back))
             yield from (replace(part, back=part.back - less) for less in (4, 1) if part.back >= less)
+        case Together(steps=steps):
+            yield from _fewer_at_once(steps)
         case On(step=step):
             yield step
             yield from (replace(part, step=plainer) for plainer in _plainer(step))
+
+
+def _fewer_at_once(steps: tuple[Any, ...]) -> Iterator[Together]:
+    """One call less, or one of them plainer."""
+    for at in range(len(steps) if len(steps) > 1 else 0):
+        yield Together((*steps[:at], *steps[at + 1 :]))
+    for at, step in enumerate(steps):
+        yield from (Together((*steps[:at], plainer, *steps[at + 1 :])) for plainer in _plainer(step))
 
 
 def _plain(story: Parts) -> Iterator[Parts]:

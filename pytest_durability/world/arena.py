@@ -25,6 +25,7 @@ from pytest_durability.world.entropy import Entropy
 
 if TYPE_CHECKING:
     from pytest_durability.world.disk.fake.kernel import Kernel
+    from pytest_durability.world.turns.clock import Clock
 
 GRAVES = 1024
 """How many dead lives are kept before they are finalised together."""
@@ -40,11 +41,12 @@ class Arena:
 
     `root` is what is recorded and mounted, `home` the directory for the store. They are the same unless `disk` is `"fake"`: there the
     root is `/` of a file system that pyfakefs holds, and `kept` are directories of the harness that stay real all the same.
-    `blank` is what the root holds before a store was ever opened.
+    `blank` is what the root holds before a store was ever opened. `clock` is set while the wall clock can be.
     """
 
     def __init__(self, seed: int = 0, disk: str = "files", kept: Iterable[str] = ()) -> None:
         self.entropy = Entropy(seed)
+        self.clock: Clock | None = None
         self.base = Path()
         self.root = Path()
         self.home = Path()
@@ -133,6 +135,8 @@ class Arena:
     def clear(self) -> None:
         """Make the root hold what it held before a store was ever opened: nothing, or the bare directories of a fake system."""
         self.mount(self.blank)
+        if self.clock is not None:
+            self.clock.restart()
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -29,15 +29,12 @@ class Clock:
         self._factory = factory
         self.stepped = 0.0
         self._readings = 0
+        self.begun = dt.datetime.fromisoformat(START)
 
     def now(self) -> dt.datetime:
         """What it shows, without a time zone (UTC); looking at it here does not move it."""
         shown: dt.datetime = self._factory.time_to_freeze
         return shown
-
-    def set(self, moment: dt.datetime) -> None:
-        """Show this next."""
-        self._factory.time_to_freeze = moment
 
     def step(self, seconds: float) -> None:
         """Set the clock forward, or back.
@@ -68,6 +65,10 @@ class Clock:
 
         return reading
 
+    def restart(self) -> None:
+        """Back to the beginning, for the next run."""
+        self._factory.time_to_freeze, self.stepped, self._readings = self.begun, 0.0, 0
+
     def freeze(self) -> None:
         """From now on every reading is the same, until `go_on`."""
         self._factory.update_step_width(0)
@@ -96,7 +97,7 @@ def frozen_clock() -> Iterator[Clock]:
     freezer = freezegun.freeze_time(START, auto_tick_seconds=_TICK, real_asyncio=True)
     saved = {name: getattr(api, name) for name, _ in _MONOTONIC if hasattr(api, name)}
     clock = Clock(freezer.start())
-    clock.set(dt.datetime.fromisoformat(START))  # it looks at every name of every module, and lazy ones load, and look at clocks
+    clock.restart()  # it looks at every name of every module, and lazy ones load, and look at clocks
     try:
         for name, unit in _MONOTONIC:
             if name in saved:

@@ -126,21 +126,26 @@ class Overlapped:
 
 
 def run_turns(
-    loop: TurnLoop, turns: Sequence[TurnMaker], chooser: Chooser | None = None, *, cancels: Mapping[str, int] | None = None
+    loop: TurnLoop,
+    turns: Sequence[TurnMaker],
+    chooser: Chooser | None = None,
+    *,
+    cancels: Mapping[str, int] | None = None,
+    first: int = 0,
 ) -> Overlapped:
     """Run turns (functions that give an awaitable each) together, from the first step of one to the last of all.
 
-    Tasks that a turn left behind go on as far as they can without time passing. What waits for ever is cancelled and drained.
+    They are named by numbers that begin at `first`. Tasks that a turn left behind go on as far as they can without time passing. What waits for ever is cancelled and drained.
 
     Raises:
         UsageError: a turn gives nothing that can be awaited.
     """
-    first, taken = len(loop.steps), len(loop.choices)
+    begun, taken = len(loop.steps), len(loop.choices)
     limit, loop.limit = loop.limit, len(loop.steps) + loop.limit
     loop.begin()
     loop.chooser, loop.cancels = chooser or Stay(), dict(cancels or {})
     before = len(loop.cancelled)
-    tasks = [_task(loop, str(number), make) for number, make in enumerate(turns)]
+    tasks = [_task(loop, str(number), make) for number, make in enumerate(turns, first)]
     stuck = _run(loop, tasks)
     if stuck is None:
         stuck = _run(loop, [], linger=True)
@@ -148,8 +153,8 @@ def run_turns(
     over = getattr(chooser, "over", None)
     if over is not None:
         over(loop.suspended)
-    steps, choices = tuple(loop.steps[first:]), tuple(loop.choices[taken:])
-    marks = tuple(loop.marks[first:]) if loop.watch is not None else ()
+    steps, choices = tuple(loop.steps[begun:]), tuple(loop.choices[taken:])
+    marks = tuple(loop.marks[begun:]) if loop.watch is not None else ()
     stubborn = loop.drain() if stuck is not None else ()
     loop.limit = limit
     cancelled = tuple(loop.cancelled[before:])
