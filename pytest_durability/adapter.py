@@ -111,6 +111,8 @@ def check_members(adapter: Any) -> None:
         wrong.append(f"refuses is {refuses!r}, not a tuple of exception types")
     if getattr(adapter, "after_error", "continue") not in ("continue", "reopen"):
         wrong.append(f"after_error is {adapter.after_error!r}, not 'continue' or 'reopen'")
+    if not isinstance(getattr(adapter, "overlaps", False), bool):
+        wrong.append(f"overlaps is {adapter.overlaps!r}, not True or False")
     handles = getattr(adapter, "handles", 2)
     if not isinstance(handles, int) or isinstance(handles, bool) or handles < 1:
         wrong.append(f"handles is {handles!r}, not how many store objects of a process may be open on a session")

@@ -54,6 +54,12 @@ def check_workload(workload: Workload, able: Capabilities) -> None:
         AdapterError: a step needs a method, or a declaration, that the adapter lacks.
     """
     needs = {Append: "append", AppendMany: "append_many", Ask: "turn", Commit: "commit", Close: "close"}
+    if any(isinstance(step, Together) for step in workload) and not able.overlaps:
+        raise AdapterError(
+            f"the workload has Together, but {able.name} does not declare overlaps = True",
+            why="calls that are made one after the other instead would make the run say less than it seems to",
+            fix="declare overlaps = True, or leave the step out of the workload",
+        )
     for step in (one for given in workload for one in (given.steps if isinstance(given, Together) else (given,))):
         inner = step.step if isinstance(step, On) else step
         method = needs.get(type(inner))

@@ -5,20 +5,20 @@ Rule: lines go down in the order in which things happened; what stands beside no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 WIDTH = 80
 _NUMBER = 7
 _LEAST = 16
 
 
-def lanes(heads: Sequence[str], rows: Iterable[tuple[int, int, str]], *, label: str = "op") -> str:
-    """Columns under `heads`, with a line for each row: its number (0: none), the index of its column, its words."""
+def lanes(heads: Sequence[str], rows: Iterable[tuple[int, int, str]], *, label: str = "op", marked: Collection[int] = ()) -> str:
+    """Columns under `heads`, with a line for each row: its number (`marked` ones get a `>`), the index of its column, its words."""
     width = max((WIDTH - _NUMBER) // max(len(heads), 1), _LEAST)
     lines = [f"{label:>5}  " + "".join(f"{_fit(head, width - 2):<{width}}" for head in heads).rstrip()]
     for number, lane, text in rows:
-        shown = f"{number:>5}" if number else " " * 5
-        lines.append(f"{shown}  {' ' * (lane * width)}{_fit(text, WIDTH - _NUMBER - lane * width)}".rstrip())
+        mark = ">" if number in marked else " "
+        lines.append(f"{mark}{number:>4}  {' ' * (lane * width)}{_fit(text, WIDTH - _NUMBER - lane * width)}".rstrip())
     return "\n".join(lines)
 
 

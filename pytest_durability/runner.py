@@ -21,7 +21,7 @@ from pytest_durability.history import History, Op
 from pytest_durability.incarnation import AdapterFactory
 from pytest_durability.ledger import Calibration, Expectation, Ledger
 from pytest_durability.nemesis import Nemesis
-from pytest_durability.observation import Observation, observed_lines
+from pytest_durability.observation import Observation, entry_line, observed_lines
 from pytest_durability.persistence import model as model_named
 from pytest_durability.recording import Play, Recording
 from pytest_durability.reopening import WRONG_TYPE, Reopener, present
@@ -269,6 +269,7 @@ class Runner:
             history=case.history,
             verdict=Verdict.INVALID,
             anomaly=anomaly,
+            expected=tuple(entry_line(entry.token, entry.say.role, entry.say.text) for entry in case.ledger.at(end).must),
             observed=observed_lines(seen),
         )
         return anomaly

@@ -96,9 +96,10 @@ def _stories(search: Search) -> Iterator[tuple[Step, ...]]:
         for before in (0, 3):
             if kind == "commit" and not before:
                 continue
-            speaker = Speaker(search)
-            first = [speaker.call(kinds[0]) for _ in range(before)]
-            yield (*first, Together((speaker.call(kinds[0]), speaker.call(kind))), speaker.call(kinds[0]))
+            for pair in dict.fromkeys(((kinds[0], kind), (kind, kinds[0]))):  # who begins is no preemption
+                speaker = Speaker(search)
+                first = [speaker.call(kinds[0]) for _ in range(before)]
+                yield (*first, Together(tuple(map(speaker.call, pair))), speaker.call(kinds[0]))
     if search.runner.able.handles > 1:
         speaker = Speaker(search)
         other = On(speaker.call(kinds[0]), handle=2)

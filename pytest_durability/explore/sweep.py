@@ -20,7 +20,7 @@ from pytest_durability.faults import Schedule
 from pytest_durability.persistence import PersistenceModel, fatal, resolve
 from pytest_durability.runner import Runner, reraise
 from pytest_durability.verdict import Anomaly, SweepReport
-from pytest_durability.workload import Workload
+from pytest_durability.workload import Together, Workload
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.sqlite.modes import effective, in_force
 
@@ -94,6 +94,12 @@ def _swept(
     with Arena(seed) as arena:
         runner = Runner(factory, arena, isolation)
         steps = runner.workload(workload)
+        if any(isinstance(step, Together) for step in steps):
+            raise UsageError(
+                "a workload with Together cannot be swept",
+                why="what a crash may leave of calls that were made at once depends on their order, which check judges at the end",
+                fix=f"use check, with overlaps = True in {runner.able.name}, or leave Together out",
+            )
         schedule = runner.faults() if workload is None else Schedule()
         examiner = Examiner(runner, runner.prepare(steps, schedule), depth)
         examiner.canary()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pytest_durability.history import Lane, Op, Outcome
 from pytest_durability.observation import plain
+from pytest_durability.report.together import Group, columns, groups
 from pytest_durability.report.words import WIDTH, fit
 from pytest_durability.turn import DELIVERED
 from pytest_durability.verdict import LostDelivered, Result
@@ -49,7 +50,14 @@ def timeline(result: Result, *, everything: bool = False) -> str:
     widths = _widths(lanes)
     lines = ["   op  " + "".join(f"{lane.value:<{widths[lane]}}" for lane in lanes).rstrip()]
     expected = 1
+    together = groups(ops)
     for row in _rows(result, chosen):
+        group = next((group for group in together if group.first <= row.first <= group.last), None)
+        if group is not None:
+            if expected <= group.first:
+                lines += _at_once(group, chosen, result)
+            expected = max(expected, group.last + 1)
+            continue
         if row.first > expected:
             lines += _gap(expected, row.first - 1, result)
         lines.append(_died(row) if row.text.startswith("crash") else _line(row, lanes, widths))
@@ -59,6 +67,13 @@ def timeline(result: Result, *, everything: bool = False) -> str:
     if expected <= ops[-1].seq:
         lines += _gap(expected, ops[-1].seq, result)
     return "\n".join(lines)
+
+
+def _at_once(group: Group, chosen: Sequence[Op], result: Result) -> list[str]:
+    inside = [op for op in chosen if group.first <= op.seq <= group.last]
+    lines = columns(group, inside, lambda op: _signed(phrase(op, result.history), op, lost=False), witnesses_of(result))
+    missing = group.last - group.first + 1 - len(inside)
+    return lines + ([f"  ...  {missing} op{'s' if missing > 1 else ''} of these left out"] if missing else [])
 
 
 def happened(result: Result) -> Sequence[Op]:
