@@ -1,19 +1,22 @@
 """Shows a lost update between two turns: found, shortened, told as a timeline, run again; in tasks, in threads and in two processes.
 
-Rule: nothing is staged, and each search is a new one; only the last lines, which count tries with real clocks, differ from run to run.
+Rule: nothing is staged, and each search is a new one. What depends on a real clock (how long pytest took, how often random
+sleeps must be tried) is no two times the same, and the latter goes to the standard error.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
 import re
 import statistics
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+from run import finding, pytest
+from test_turns import Naive, thinks
 
 from pytest_durability.checkers.overlapped import judge_overlap
 from pytest_durability.checkers.wholes import DONE, RAISED, Whole
@@ -22,57 +25,12 @@ from pytest_durability.world.turns.order import Anyhow, Rare
 from pytest_durability.world.turns.overlap import Overlapped
 from pytest_durability.world.turns.processes import Processes
 from pytest_durability.world.turns.turns import Turns
-from pytest_durability.world.world import World, open_world
+from pytest_durability.world.world import open_world
 
 SAID = (("u1", "a1"), ("u2", "a2"))
 """What the two turns say: a question and its answer each."""
 
 MOST, SEEDS = 500, 9
-
-
-class Naive:
-    """Reads the session, asks the model, writes the session and the turn."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "session.json"
-
-    def load(self) -> list[str]:
-        """Everything said so far."""
-        return list(json.loads(self.path.read_text())) if self.path.exists() else []
-
-    def save(self, rows: list[str]) -> None:
-        """Replace the session by way of a temporary file of one's own, so that no reader sees half of it."""
-        temporary = self.path.with_suffix(f".{rows[-1]}")
-        temporary.write_text(json.dumps(rows))
-        os.replace(temporary, self.path)
-
-    async def turn(self, texts: tuple[str, ...], model: Callable[[], Awaitable[None]]) -> None:
-        """One turn; while the model thinks, others go on."""
-        rows = self.load()
-        await model()
-        self.save([*rows, *texts])
-
-    def blocking_turn(self, texts: tuple[str, ...]) -> None:
-        """The same without asyncio."""
-        self.save([*self.load(), *texts])
-
-
-class Locked(Naive):
-    """The same with a lock around each turn."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.lock = asyncio.Lock()
-
-    async def turn(self, texts: tuple[str, ...], model: Callable[[], Awaitable[None]]) -> None:
-        """One turn at a time."""
-        async with self.lock:
-            await super().turn(texts, model)
-
-
-async def thinks() -> None:
-    """The model call, without its time."""
-    await asyncio.sleep(0)
 
 
 def wrong(found: Overlapped, rows: list[str]) -> Anomaly | None:
@@ -84,56 +42,52 @@ def wrong(found: Overlapped, rows: list[str]) -> Anomaly | None:
     return judge_overlap(turns, rows)
 
 
-def program(world: World, store: type[Naive], how: str = "tasks", order: str | None = None) -> Callable[[], None]:
-    """Two turns on an empty session, judged."""
-
-    def run() -> None:
-        for file in world.root.iterdir():
-            file.unlink()
-        one = store(world.root)
-        turns = [
-            (lambda texts=texts: one.blocking_turn(texts)) if how == "threads" else (lambda texts=texts: one.turn(texts, thinks))
-            for texts in SAID
-        ]
-        anomaly = wrong(world.turns.overlap(*turns, how=how, order=order), one.load())
-        if anomaly is not None:
-            raise anomaly
-
-    return run
-
-
-def searched(how: str) -> bool:
-    """Search, print the finding with its timeline, and run its order once more; whether all of that went as it should."""
-    with open_world() as world:
-        try:
-            world.turns.explore(program(world, Naive, how))
-        except Anomaly as anomaly:
-            print(f"{type(anomaly).__name__}: {anomaly}\n")
-            print("\n".join(anomaly.__notes__), end="\n\n")
-            order = re.search(r"order='(.*)'", anomaly.__notes__[0])
-            told = str(anomaly)
-            first = world.turns.timeline()
-        else:
-            print("nothing was found")
+def reported() -> bool:
+    """The naive store in pytest: a report with a column for each turn, and the command that it names brings the same back."""
+    with tempfile.TemporaryDirectory() as cases:
+        where = f"--durability-dir={cases}"
+        print("1. Two turns of an async store that reads, asks the model, and writes.")
+        naive, report = pytest("test_turns.py::test_naive", "--durability-seed=1", where)
+        found = re.search(r"--durability-replay=(\w+)", report)
+        if found is None:
+            print("the report names no command that reproduces it")
             return False
-    assert order is not None
+        print("2. The saved case again, without any search.")
+        again, repeated = pytest("test_turns.py::test_naive", f"--durability-replay={found[1]}", where)
+        print("3. The store with a lock around each turn, under the same search.")
+        locked, _ = pytest("test_turns.py::test_locked", "--durability-seed=1", where)
+    same = bool(finding(report)) and set(finding(repeated)) <= set(finding(report))
+    short = "ReorderTurns(turns=(0, 1), choices=(0, 1))" in report
+    return (naive, again, locked, same, short) == (1, 1, 0, True, True)
+
+
+def in_threads() -> bool:
+    """The same store in two threads: searched, told with its timeline, and its order run once more."""
+    told = []
     with open_world() as world:
+
+        def program(order: str | None = None) -> None:
+            for file in world.root.iterdir():
+                file.unlink()
+            one = Naive(world.root)
+            turns = [lambda texts=texts: one.blocking_turn(texts) for texts in SAID]
+            anomaly = wrong(world.turns.overlap(*turns, how="threads", order=order), one.load())
+            if anomaly is not None:
+                raise anomaly
+
         try:
-            program(world, Naive, how, order[1])()
+            world.turns.explore(program)
+        except Anomaly as anomaly:
+            told = [str(anomaly), *anomaly.__notes__]
+        print("\n".join(told), end="\n\n")
+        order = re.search(r"order='(.*)'", "\n".join(told))
+        if order is None:
+            return False
+        try:
+            program(order[1])
         except Anomaly as again:
-            same = str(again) == told and world.turns.last is not None and world.turns.last.preemptions == 1
-            print(f"order {order[1]!r} again, in a new world: {'the same finding' if same else 'ANOTHER FINDING'}\n")
-            return same and bool(first)
-    print("the order did not bring it back\n")
+            return str(again) == told[0] and world.turns.timeline() == told[-1] and "(1 preemptions" in told[1]
     return False
-
-
-def held() -> bool:
-    """The locked twin under every order with up to two preemptions."""
-    with open_world() as world:
-        explored = world.turns.explore(program(world, Locked))
-    print(f"with a lock around each turn: {explored.runs} orders, complete: {explored.complete}, nothing is wrong\n")
-    return explored.complete
 
 
 def in_processes() -> bool:
@@ -152,7 +106,7 @@ def in_processes() -> bool:
             lost += [stands] if anomaly is not None else []
             where = f"stands before {at.rpartition(':')[0]}" if at else "runs to its end"
             verdict = "fine" if anomaly is None else type(anomaly).__name__
-            print(f"  the first one {where:<32} left: {' '.join(one.load()):<15} {verdict}")
+            print(f"  the first one {where:<40} left: {' '.join(one.load()):<15} {verdict}")
             if not all(end.over and end.error is None for end in ended):
                 return False
     print()
@@ -215,17 +169,13 @@ def tries() -> None:
 
 
 def main() -> int:
-    """Exit status 0 if each way found the lost update, its order brought it back, and the repaired store held."""
-    print("1. Two turns of an async store that reads, asks the model, and writes.")
-    tasks = searched("tasks")
-    print("2. The repaired store.")
-    repaired = held()
-    print("3. The same store in two threads, which change places at recorded operations.")
-    threads = searched("threads")
-    print("4. The same store in two processes.")
-    processes = in_processes()
+    """Exit status 0 if each way found the lost update, what was saved brought it back, and the repaired store held."""
+    done = {"tasks": reported()}
+    print("4. The same store in two threads, which change places at recorded operations.")
+    done["threads"] = in_threads()
+    print("5. The same store in two processes.")
+    done["processes"] = in_processes()
     tries()
-    done = {"tasks": tasks, "repaired": repaired, "threads": threads, "processes": processes}
     print("\n" + "\n".join(f"{name}: {'as it should be' if right else 'NOT AS IT SHOULD BE'}" for name, right in done.items()))
     return 0 if all(done.values()) else 1
 

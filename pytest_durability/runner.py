@@ -257,7 +257,12 @@ class Runner:
         elif anomaly is None:
             recording, promised = case.recording, self.able.promise.overlap
             anomaly = together.check(
-                case.history, recording.failures, seen.tokens(), promised=promised, strikes=recording.strikes
+                case.history,
+                recording.failures,
+                seen.tokens(),
+                promised=promised,
+                strikes=recording.strikes,
+                exempt=doubtful(case.workload),
             )
         if anomaly is None:
             return None

@@ -32,12 +32,14 @@ def check(
     *,
     promised: str = "serialise",
     strikes: Collection[int] = (),
+    exempt: Collection[str] = (),
 ) -> Anomaly | None:
     """What is wrong with a story some of whose calls were made at once; `shown`: the tokens of the transcript, in order.
 
     `failures`: what calls raised, by the number of the call. `strikes`: ops at which something else went wrong too.
+    `exempt`: messages that a store may refuse.
     """
-    told = dict(failures)
+    told = {seq: failed for seq, failed in failures if not set(history[seq - 1].target.split(",")) & set(exempt)}
     calls = [op for op in history.lane(Lane.USER) if op.kind in (*APPENDS, TURN, "commit")]
     ends = {op.call: op for op in history.lane(Lane.USER) if op.kind in ("ack", "raised")}
     stuck = _stuck(calls, ends, told)
