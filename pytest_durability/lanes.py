@@ -18,7 +18,7 @@ def lanes(heads: Sequence[str], rows: Iterable[tuple[int, int, str]], *, label: 
     lines = [f"{label:>5}  " + "".join(f"{_fit(head, width - 2):<{width}}" for head in heads).rstrip()]
     for number, lane, text in rows:
         mark = ">" if number in marked else " "
-        lines.append(f"{mark}{number:>4}  {' ' * (lane * width)}{_fit(text, WIDTH - _NUMBER - lane * width)}".rstrip())
+        lines.append(f"{mark}{number or '':>4}  {' ' * (lane * width)}{_fit(text, WIDTH - _NUMBER - lane * width)}".rstrip())
     return "\n".join(lines)
 
 

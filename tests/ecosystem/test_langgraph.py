@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from pytest_durability import LeftLocked
+from pytest_durability import LeftLocked, Message
 from pytest_durability.checkers.locked import left_locked
 from pytest_durability.world.disk.sqlite.locks import held
 
@@ -80,6 +80,56 @@ def test_a_put_that_rolls_back_leaves_nothing(durability):
         explored = world.turns.explore(cancelled_put(world, RollsBack), cancel=True)
     assert explored.complete
     assert explored.runs > 3
+
+
+class Checkpoints:
+    """Messages in the newest checkpoint of a thread; one is acknowledged when `aput` returns."""
+
+    overlaps = True
+    handles = 1
+    make = AsyncSqliteSaver
+
+    async def open(self, world):
+        return await opened(self.make, world.root / "checkpoints.db")
+
+    async def append(self, saver, message):
+        found, rows = await self._newest(saver)
+        checkpoint = {**empty_checkpoint(), "id": f"{len(rows) + 1:032d}"}
+        checkpoint["channel_values"] = {"messages": [*rows, [message.role, message.text]]}
+        await saver.aput(found.config if found else THREAD, checkpoint, {"source": "loop", "step": len(rows)}, {})
+
+    async def transcript(self, saver):
+        return [Message(*row) for row in (await self._newest(saver))[1]]
+
+    async def _newest(self, saver):
+        found = await saver.aget_tuple(THREAD)
+        return found, list(found.checkpoint["channel_values"]["messages"]) if found else []
+
+
+class RolledBack(Checkpoints):
+    """With the saver that rolls back."""
+
+    make = RollsBack
+
+
+SMALL = {"faults": ["CancelTurn"], "models": ["process-kill"], "max_examples": 2, "seed": 1}
+
+
+def test_the_search_finds_the_open_transaction(durability):
+    """The same, unaided: stories of calls at once, one of them cancelled; the saved case brings it back."""
+    with pytest.raises(LeftLocked) as found:
+        durability.check(Checkpoints, **SMALL)
+    result = found.value.result
+    assert [type(fault).__name__ for fault in result.schedule] == ["CancelTurn"]
+    assert len(result.workload) == 1
+    with pytest.raises(LeftLocked) as again:
+        durability.replay(result.case_id)
+    assert again.value.summary == found.value.summary
+
+
+def test_the_search_passes_the_saver_that_rolls_back(durability):
+    """The control."""
+    durability.check(RolledBack, **SMALL)
 
 
 class Graph:
