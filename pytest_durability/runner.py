@@ -16,7 +16,7 @@ from pytest_durability.calibration import broken_kinds, calibrate, doubtful, rem
 from pytest_durability.capabilities import Capabilities, check_workload
 from pytest_durability.checkers import VALID, Judgement, judge, locked, together, wedged
 from pytest_durability.errors import InconclusiveError, UsageError
-from pytest_durability.faults import Crash, CutStream, Schedule
+from pytest_durability.faults import Crash, CutStream, LostWrite, Schedule, TornWrite
 from pytest_durability.history import History, Op
 from pytest_durability.incarnation import AdapterFactory
 from pytest_durability.ledger import Calibration, Expectation, Ledger
@@ -247,7 +247,13 @@ class Runner:
         return anomaly
 
     def overlapped(self, case: Case) -> Anomaly | None:
-        """What is wrong with a story some of whose calls were made at once, with its result; asked of its end only."""
+        """What is wrong with a story some of whose calls were made at once, with its result; asked of its end only.
+
+        Nothing is said of one in which the machine ended, a write was lost, or a message was said twice: there what is owed is not known.
+        """
+        lost = any(isinstance(fault, (LostWrite, TornWrite)) for fault in case.schedule)
+        if case.recording.boundaries or lost or max(case.times.values(), default=0) > 1:
+            return None
         anomaly = _left_locked(case)
         look = self.reopener.look(case.recording.final)
         seen = Observation(look.rows, look.failure, look.archived)

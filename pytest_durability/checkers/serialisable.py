@@ -24,7 +24,7 @@ def not_serialisable(
     for turn in turns:
         if turn.ended == RAISED or (turn.ended == REFUSED and promised != "refuse"):
             return _found(turn, f"raised {turn.told or 'an error'}, though nothing but another turn was in its way", turns, shown)
-    if promised == "refuse" and turns and not any(turn.ended == DONE for turn in turns):
+    if promised == "refuse" and turns and all(turn.ended == REFUSED for turn in turns):
         return _found(turns[0], "was refused, and so was everybody else", turns, shown)
     owner = {token: turn for turn in turns for token in turn.tokens}
     rows = [token for token in shown if token in owner]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import initialize, rule
 
 from pytest_durability.arming import JUMPS, TURNS, Arm
 from pytest_durability.explore.drawn import REPLIES, TEXTS, Writer
@@ -115,23 +115,39 @@ def _arms(search: Search, ran: Ran) -> Iterator[Arm]:
         yield from (arms[at] for arms in lists if at < len(arms))
 
 
+DRAWS: dict[str, Any] = {
+    "kinds": st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    "more": st.integers(0, 2),
+    "swerves": st.integers(0, 3),
+    "points": st.tuples(*[st.tuples(st.integers(0, 11), st.integers(0, 1))] * 3),
+    "stops": st.integers(0, 7),
+    "who": st.integers(0, 2),
+}
+"""What is drawn for one overlap, always as much: the kinds of two calls, what else, up to three preemptions, and who is stopped where."""
+
+Points = tuple[tuple[int, int], ...]
+
+
 class Overlapping(SessionMachine):
     """Stories in which calls are made at once; without any other fault."""
 
     plan = None  # type: ignore[assignment]  # nothing else goes wrong in these stories
 
-    @rule(
-        kinds=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-        more=st.integers(0, 2),
-        swerves=st.integers(0, 3),
-        points=st.tuples(*[st.tuples(st.integers(0, 31), st.integers(0, 2))] * 3),
-        stops=st.integers(0, 15),
-        who=st.integers(0, 2),
-    )
-    def together(
-        self, kinds: tuple[int, int], more: int, swerves: int, points: tuple[tuple[int, int], ...], stops: int, who: int
-    ) -> None:
-        """Two calls at once (a third one, or another store object, once in a while), with some preemptions, and perhaps one stopped."""
+    @initialize(before=st.integers(0, 3), **DRAWS)
+    def begins(self, before: int, **drawn: Any) -> None:
+        """Something was said, and then several calls are made at once, so that no story is without."""
+        speaker = _Drawn(self)
+        for _ in range(before):
+            self.do(speaker.call(speaker.kinds[0]))
+        self._at_once(**drawn)
+
+    @rule(**DRAWS)
+    def together(self, **drawn: Any) -> None:
+        """Several calls at once."""
+        self._at_once(**drawn)
+
+    def _at_once(self, kinds: tuple[int, int], more: int, swerves: int, points: Points, stops: int, who: int) -> None:
+        """Two calls (a third one, or another store object, once in a while), with some preemptions, and perhaps one stopped."""
         speaker = _Drawn(self)
         calls: list[Any] = [speaker.call(speaker.kinds[kind % len(speaker.kinds)]) for kind in kinds]
         if more == 1:
@@ -144,13 +160,6 @@ class Overlapping(SessionMachine):
         if stops and "CancelTurn" in self._search.turns:
             self._arm(Arm("CancelTurn", stops - 1, who))
         self.do(Together(tuple(calls)))
-
-    def teardown(self) -> None:
-        """The story ends; one in which nothing overlapped is what the usual machine tells."""
-        __tracebackhide__ = True
-        if not any(isinstance(step, Together) for step in self._steps):
-            self._steps.clear()
-        super().teardown()
 
 
 class _Drawn(Speaker):

@@ -71,6 +71,14 @@ def test_a_call_that_raises_is_a_finding_unless_something_explains_it():
     assert check(history, refused, ("u2",), promised="refuse") is None
 
 
+def test_who_was_refused_beside_one_that_was_cancelled_is_no_finding():
+    """Only if everybody was refused, and nobody was in the way, did nobody get through."""
+    history = both(first="raised", second="raised", note=CANCELLED)
+    refused = failed("Busy", refused=True)
+    assert check(history, [(2, refused)], (), promised="refuse") is None
+    assert type(check(history, [(1, refused), (2, refused)], (), promised="refuse")).__name__ == "NotSerialisable"
+
+
 def test_the_second_of_two_store_objects_may_refuse():
     """It may be the stale one, whatever is promised for one."""
     history = story(

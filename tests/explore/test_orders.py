@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis.stateful import rule
 
 from pytest_durability import (
     AdapterError,
     Append,
     Commit,
+    NotSerialisable,
     On,
+    PowerLoss,
     Promise,
     Reload,
     Schedule,
+    SessionMachine,
     Together,
     UsageError,
     Workload,
 )
+from pytest_durability.arming import Arm
 from pytest_durability.explore.case import Case
-from pytest_durability.explore.gate import check
+from pytest_durability.explore.gate import check, run_machine
 from pytest_durability.explore.orders import clock_of, strike_clock, strike_orders
 from pytest_durability.explore.replay import replay
 from pytest_durability.explore.search import Search
@@ -146,6 +151,43 @@ def test_a_whole_search_repeats_itself_and_saves_its_case(context):
 def test_the_drawn_stories_of_a_sound_store_pass(context):
     """Three calls, batches, commits, cancellations and preemptions by chance raise no false alarm."""
     assert told(overlaps.Locked, context) == []
+
+
+def judged(arena, adapter, *steps, isolation="same"):
+    """What is wrong with one story."""
+    runner = Runner(adapter, arena, isolation)
+    recording = runner.played(steps, Schedule(), arming=True)
+    workload = Workload(recording.steps)
+    return runner.overlapped(runner.case(workload, Schedule(), recording, runner.calibrate(workload)))
+
+
+def test_a_story_in_a_process_of_its_own():
+    """Where the store lives elsewhere, the same is found."""
+    with Arena(0) as arena:
+        found = judged(arena, overlaps.Unlocked, Arm("ReorderTurns", 1, 0), Together(SAID), isolation="process")
+    assert type(found) is NotSerialisable
+
+
+@pytest.mark.parametrize("steps", [(*SAID, Together(SAID)), (Together(SAID), PowerLoss())])
+def test_where_nobody_can_say_what_is_owed_nothing_is_said(steps):
+    """A message that is said twice has no place of its own, and a machine that ended may have taken what was acknowledged."""
+    with Arena(0) as arena:
+        assert judged(arena, overlaps.Unlocked, Arm("ReorderTurns", 1, 0), *steps) is None
+
+
+def test_a_machine_of_ones_own_may_make_calls_at_once(context):
+    """A rule does the step like any other one."""
+
+    class Machine(SessionMachine):
+        adapter = overlaps.Unlocked
+
+        @rule()
+        def at_once(self):
+            said = [self.writer.say("user", "hello") for _ in range(2)]
+            assert self.do(Together(tuple(Append(one.role, one.text) for one in said)))
+
+    report = run_machine(Machine, faults=["Crash"], models=["process-kill"], max_examples=4, seed=1, context=context)
+    assert report.verdict is Verdict.VALID, "without a preemption one call is made after the other"
 
 
 def test_overlaps_are_opt_in(context):

@@ -53,7 +53,7 @@ class Locked:
         async with store.lock:
             rows = store.load()
             await asyncio.sleep(0)
-            store.save(rows[len(rows) - keep :])
+            store.save(rows[max(len(rows) - keep, 0) :])
 
     async def transcript(self, store):
         return [Message(role, text) for role, text in store.load()]
@@ -85,7 +85,7 @@ class StaleCommit(Locked):
     async def commit(self, store, keep):
         rows = store.load()
         await asyncio.sleep(0)
-        store.save(rows[len(rows) - keep :])
+        store.save(rows[max(len(rows) - keep, 0) :])
 
 
 class Turns(Locked):
