@@ -138,11 +138,12 @@ def told(adapter, context, **options):
     return sorted(f"{type(one).__name__} {one.result.workload} {one.result.schedule}" for one in found)
 
 
-def test_a_whole_search_repeats_itself_and_saves_its_case(context):
-    """The same seed tells the same story; it is saved, and so tried first the next time."""
+def test_a_whole_search_saves_its_case(context):
+    """What it finds is the shortest story there is, saved under a name that brings it back."""
     first = told(overlaps.Unlocked, context, faults=["ReorderTurns"])
     assert [text.split()[0] for text in first] == ["NotSerialisable"]
-    assert told(overlaps.Unlocked, context, faults=["ReorderTurns"]) == first
+    again = struck(overlaps.Unlocked, "ReorderTurns")["NotSerialisable"].result
+    assert first == [f"NotSerialisable {again.workload} {again.schedule}"]
     (saved,) = context.directory.iterdir()
     with pytest.raises(AssertionError):
         replay(saved.stem, adapter=overlaps.Unlocked, context=context)
