@@ -140,7 +140,7 @@ def run_turns(
     Raises:
         UsageError: a turn gives nothing that can be awaited.
     """
-    begun, taken = len(loop.steps), len(loop.choices)
+    begun, taken, marked = len(loop.steps), len(loop.choices), len(loop.marks)
     limit, loop.limit = loop.limit, len(loop.steps) + loop.limit
     loop.begin()
     loop.chooser, loop.cancels = chooser or Stay(), dict(cancels or {})
@@ -154,7 +154,7 @@ def run_turns(
     if over is not None:
         over(loop.suspended)
     steps, choices = tuple(loop.steps[begun:]), tuple(loop.choices[taken:])
-    marks = tuple(loop.marks[begun:]) if loop.watch is not None else ()
+    marks = tuple(loop.marks[marked:]) if loop.watch is not None else ()
     stubborn = loop.drain() if stuck is not None else ()
     loop.limit = limit
     cancelled = tuple(loop.cancelled[before:])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
+from hypothesis.internal.conjecture import junkdrawer
 
 from pytest_durability.errors import UnsupportedError, UsageError
 from pytest_durability.world.world import open_world
@@ -74,6 +76,31 @@ def test_the_clock_goes_back_and_durations_do_not():
         db.close()
         with pytest.raises(UsageError, match="finite"):
             world.clock.step(float("inf"))
+
+
+def test_a_garbage_collection_does_not_move_the_clock():
+    """Hypothesis times each collection, at moments that no store chose; that is no reading of the store."""
+    timing = getattr(junkdrawer, "gc_cumulative_time", None)
+    if timing is None:
+        pytest.skip("this version does not time them")
+    timing()  # from now on it does
+    with open_world(clock="frozen") as world:
+        before = world.clock.now()
+        gc.collect()
+        assert world.clock.now() == before
+        time.time()
+        assert world.clock.now() > before
+
+
+def test_a_clock_begins_anew_for_the_next_run():
+    """After `restart` it shows what it showed first, and durations were never set back."""
+    with open_world(clock="frozen") as world:
+        before, begun = world.clock.now(), time.monotonic()
+        world.clock.step(-60)
+        time.time()
+        world.clock.restart()
+        assert world.clock.now() == before
+        assert abs(time.monotonic() - begun) < 1
 
 
 def test_stock_asyncio_is_not_frozen():

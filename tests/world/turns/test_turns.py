@@ -35,6 +35,31 @@ def test_a_world_has_turns():
     assert loop.is_closed()
 
 
+def test_the_timeline_has_a_column_for_each_turn():
+    """Operations stand in the column of the turn that did them, also after something else was run on the loop."""
+    with open_world() as world:
+        assert world.turns.timeline() == ""
+        world.turns.run(pauses())
+
+        async def writes(name):
+            await asyncio.sleep(0)
+            (world.root / name).mkdir()
+
+        async def fails():
+            await asyncio.sleep(0)
+            raise ValueError("no")
+
+        world.turns.overlap(lambda: writes("a"), fails, order="0 1 1 0")
+        assert [line.split() for line in world.turns.timeline().splitlines()] == [
+            ["step", "turn", "0", "turn", "1"],
+            ["1", "begins"],
+            ["2", "begins"],
+            ["3", "raises", "ValueError"],
+            ["4", "mkdir", "a"],
+            ["4", "returns"],
+        ]
+
+
 def test_without_an_order_runs_differ_and_repeat():
     """Each overlap of a test has an order of its own, and the test as a whole repeats."""
     runs = []
