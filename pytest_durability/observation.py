@@ -12,16 +12,22 @@ from pytest_durability.tokens import find
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a transcript: role, text, and the tokens found in the text, in order."""
+    """One row of a transcript: role, text, and the tokens found in the text, in order.
+
+    `calls`: the ids of the tool calls that it makes; `answers`: the id of the call whose result it is. Both are looked at for
+    adapters that declare `tools = True`.
+    """
 
     role: str
     text: str
     tokens: tuple[str, ...]
+    calls: tuple[str, ...] = ()
+    answers: str | None = None
 
     @classmethod
-    def of(cls, role: str, text: str) -> Row:
+    def of(cls, role: str, text: str, calls: tuple[str, ...] = (), answers: str | None = None) -> Row:
         """A row with the tokens that its text holds."""
-        return cls(role, text, find(text))
+        return cls(role, text, find(text), calls, answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +61,28 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Onward:
+    """What came of one more turn after a reopen, in which the model only talks.
+
+    `effects`: ids of the tool calls that the store ran in it. `rows`, `refusals`: what was there afterwards, as in `Observation`.
+    """
+
+    effects: tuple[str, ...] = ()
+    rows: tuple[Row, ...] | None = None
+    refusals: tuple[str, ...] | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What two opens of one crash state showed.
 
     `rows`/`archived`: the first open (None: it failed, see `failure`). `again`/`again_failure`: the second open, from
     the files as the first one left them. `changed`: files whose content the first open changed; `regrown`: files whose
     content the second open changed again. `present`: tokens whose bytes stand in a published file of the state.
-    `healthy`: the session had been ended cleanly, so there was nothing to heal.
+    `healthy`: the session had been ended cleanly, so there was nothing to heal. `records`: what each other record of the
+    conversation holds (`records` of the adapter). `refusals`: why the next request would be refused for its tool calls (None: the
+    adapter shows no request). `onward`: one more turn (None: not asked).
     """
 
     rows: tuple[Row, ...] | None
@@ -73,6 +94,9 @@ class Observation:
     regrown: tuple[Change, ...] = ()
     present: frozenset[str] = frozenset()
     healthy: bool = False
+    records: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+    refusals: tuple[str, ...] | None = None
+    onward: Onward | None = None
 
     def tokens(self) -> tuple[str, ...]:
         """The tokens of all rows, in order."""

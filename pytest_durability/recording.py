@@ -9,17 +9,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from pytest_durability.adapter import Promise, promise_of
 from pytest_durability.arming import Arm, LiveFaults
-from pytest_durability.asking import Stop, converse, scripted
-from pytest_durability.delivered import CUT, STOPPED, TURN
-from pytest_durability.dialects.cuts import Cut
-from pytest_durability.errors import AdapterError
+from pytest_durability.asking import Stop, converse, rounds
+from pytest_durability.capabilities import Capabilities
+from pytest_durability.delivered import CUT, STOPPED, TURN, call_id
 from pytest_durability.faults import CutStream, Interrupt, LostWrite, Schedule, TornWrite
 from pytest_durability.history import History, Lane, Op, Outcome
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
+from pytest_durability.meanwhile import Meanwhile
 from pytest_durability.nemesis import Nemesis
 from pytest_durability.observation import Failure, Row
 from pytest_durability.surviving import Boundary, Epoch, point_of, surviving
@@ -39,7 +39,6 @@ from pytest_durability.workload import (
     Reload,
     Retry,
     Step,
-    Workload,
     noted,
 )
 from pytest_durability.world.arena import Arena
@@ -48,39 +47,6 @@ from pytest_durability.world.disk.image import EMPTY, Image
 from pytest_durability.world.disk.recorder import Gate, Recorder
 from pytest_durability.world.disk.verify import verify
 from pytest_durability.world.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """Which optional methods the adapter has, and what it declares.
-
-    `sessions`: several sessions may live in one root. `handles`: so many store objects of one process may be open on a session.
-    """
-
-    name: str
-    promise: Promise
-    members: frozenset[str]
-    refuses: tuple[type[BaseException], ...] = ()
-    volatile: tuple[str, ...] = ()
-    after_error: str = "continue"
-    sessions: bool = False
-    handles: int = 2
-
-    @classmethod
-    def of(cls, adapter: Any) -> Capabilities:
-        """What this adapter has and declares."""
-        optional = ("append", "append_many", "commit", "archived", "close", "heal", "turn", "request")
-        return cls(
-            name=type(adapter).__name__,
-            promise=promise_of(adapter),
-            members=frozenset(name for name in optional if callable(getattr(adapter, name, None))),
-            refuses=tuple(getattr(adapter, "refuses", ())),
-            volatile=tuple(getattr(adapter, "volatile", ())),
-            after_error=getattr(adapter, "after_error", "continue"),
-            sessions=bool(getattr(adapter, "sessions", False)),
-            handles=int(getattr(adapter, "handles", 2)),
-        )
-
 
 Locked = tuple[int, tuple[str, ...], tuple[str, ...]]
 """A call that raised, by its number, and the locks on databases that kept others out before it and after it."""
@@ -159,6 +125,7 @@ class Play:
         self._called: Op | None = None
         self._provider: Any = None
         self._turn: Turn | None = None
+        self._results: dict[str, str] = {}
 
     def run(self, workload: Iterable[Step | Arm]) -> Recording:
         """Play all steps on an empty root."""
@@ -312,16 +279,27 @@ class Play:
         """One turn, which may break or be stopped; what the user was shown is in the history."""
         number = sum(op.kind == TURN for op in self.history.lane(Lane.USER))
         self._called = call = self.history.add(Lane.USER, step.kind, _tokens(step), note=note)
-        fault, reply = self.faults.of_turn(number, step.reply), scripted(step.reply)
-        cut = Cut(fault.after, fault.how) if isinstance(fault, CutStream) else None
+        fault = self.faults.of_turn(number, step.reply + step.then)
+        replies = rounds(step, number, (fault.after, fault.how) if isinstance(fault, CutStream) else None)
         provider = self._served()
-        waiting = provider.reply([piece for part in reply.parts for piece in getattr(part, "pieces", ())])
-        if cut is not None:
-            waiting.cut(cut.after, cut.how)
-        provider.otherwise(reply)
-        self._turn = turn = Turn(step.text, reply, cut, noting=self, number=number, call=call.seq, provider=provider)
+        provider.expect(replies)
+        if step.tool:
+            self._results[call_id(number)] = step.tool
+        meanwhile = Meanwhile(step, life, self.history, note, partial(self._failed, during="append"))
+        self._turn = turn = Turn(
+            step.text,
+            *replies[0],
+            noting=self,
+            then=replies[1:],
+            results=self._results,
+            amid=meanwhile.say,
+            number=number,
+            call=call.seq,
+            provider=provider,
+        )
         try:
             stopped = converse(life, turn, self._stop(fault, call))
+            meanwhile.settle()
         except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, step.kind, error)
             if self._able.after_error == "reopen":
@@ -457,28 +435,5 @@ class Play:
 
 
 def _tokens(step: Step) -> str:
-    return ",".join(name for say in step.says() for name in find(say.text)[:1])
-
-
-def check_workload(workload: Workload, able: Capabilities) -> None:
-    """Say which step the adapter cannot do, before anything runs.
-
-    Raises:
-        AdapterError: a step needs a method, or a declaration, that the adapter lacks.
-    """
-    needs = {Append: "append", AppendMany: "append_many", Ask: "turn", Commit: "commit", Close: "close"}
-    for step in workload:
-        inner = step.step if isinstance(step, On) else step
-        method = needs.get(type(inner))
-        if method is not None and method not in able.members:
-            raise AdapterError(
-                f"the workload has {type(inner).__name__}, but {able.name} has no {method} method",
-                why="a step that is left out would make the run say less than it seems to",
-                fix=f"add {method} to the adapter, or leave the step out of the workload",
-            )
-        if isinstance(step, On) and step.session != SESSION and not able.sessions:
-            raise AdapterError(
-                f"the workload has a session {step.session!r}, but {able.name} does not declare sessions = True",
-                why="an adapter that opens the same session under any name would seem to hurt the other one",
-                fix="let open(world) follow world.session and declare sessions = True",
-            )
+    says = step.says()[:4] if isinstance(step, Ask) else step.says()  # what is said meanwhile is a call of its own
+    return ",".join(name for say in says for name in find(say.text)[:1])

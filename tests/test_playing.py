@@ -7,10 +7,11 @@ import random
 import pytest
 
 from pytest_durability.arming import INJECTORS, Arm
+from pytest_durability.capabilities import Capabilities, check_workload
 from pytest_durability.errors import AdapterError, UsageError
 from pytest_durability.faults import LostAck, Schedule
 from pytest_durability.history import Lane, Outcome
-from pytest_durability.recording import Capabilities, Play, check_workload
+from pytest_durability.recording import Play
 from pytest_durability.surviving import UnreachableError, UnstagedError
 from pytest_durability.workload import (
     Append,

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from pytest_durability.adapter import Message
+from pytest_durability.capabilities import Capabilities
 from pytest_durability.history import Lane
-from pytest_durability.recording import Capabilities, Play
+from pytest_durability.recording import Play
 from pytest_durability.workload import Append, Commit, Reload, Workload, with_tokens
 from pytest_durability.world.arena import Arena
 

@@ -15,7 +15,9 @@ from pytest_durability.checkers import (
     batch,
     damage,
     delivered,
+    disagree,
     duplicate,
+    effects,
     empty,
     healing,
     healthy,
@@ -23,6 +25,8 @@ from pytest_durability.checkers import (
     order,
     phantom,
     resurrected,
+    unanswered,
+    wedged,
 )
 from pytest_durability.checkers import input as accepted
 from pytest_durability.ledger import Expectation
@@ -36,6 +40,7 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("empty", empty.check),
     ("resurrected", resurrected.check),
     ("archive", archive.check),
+    ("disagree", disagree.check),
     ("damage", damage.check),
     ("batch", batch.check),
     ("input", accepted.check),
@@ -44,6 +49,9 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("duplicate", duplicate.check),
     ("phantom", phantom.check),
     ("order", order.check),
+    ("effects", effects.check),
+    ("unanswered", unanswered.check),
+    ("onward", wedged.onward),
     ("healing", healing.check),
     ("healthy", healthy.check),
 )

@@ -14,7 +14,7 @@ from pytest_durability.arming import Arm
 from pytest_durability.explore.drawn import TEXTS
 from pytest_durability.tokens import find, mark
 from pytest_durability.verdict import Anomaly
-from pytest_durability.workload import Append, AppendMany, Commit, FullDisk, On, PowerLoss, Reload, Say, replace_says
+from pytest_durability.workload import Append, AppendMany, Ask, Commit, FullDisk, On, PowerLoss, Reload, Say, replace_says
 
 ATTEMPTS = 1000
 """So many stories are tried for one finding."""
@@ -116,6 +116,10 @@ def _plainer(part: Any) -> Iterator[Any]:
                 yield AppendMany((*messages[:at], *messages[at + 1 :]))
             if len(messages) == 1:
                 yield Append(messages[0].role, messages[0].text, messages[0].id)
+        case Ask(tool=tool) if tool:
+            yield Ask(part.text, part.reply)
+            if part.meanwhile:
+                yield replace(part, meanwhile="")
         case Commit(keep=keep) if keep:
             yield Commit()
         case FullDisk(ops=ops) if ops > 1:

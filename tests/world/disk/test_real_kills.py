@@ -10,8 +10,9 @@ import tempfile
 import pytest
 
 from pytest_durability import Lane, Message
+from pytest_durability.capabilities import Capabilities
 from pytest_durability.persistence import PROCESS_KILL
-from pytest_durability.recording import Capabilities, Play
+from pytest_durability.recording import Play
 from pytest_durability.workload import standard
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.chains import Chains
