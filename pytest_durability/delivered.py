@@ -41,7 +41,8 @@ def call_id(number: int) -> str:
 def told(history: History, call: Op, end: Op | None, replies: Sequence[str], promise: Promise) -> Told:
     """What is owed of the turn that began at `call` and ended at `end` (None: it never did), with these replies one after the other."""
     during = _during(history, call, end)
-    answered = [op.seq for op in during if op.lane in (Lane.STREAM, Lane.PROVIDER) and op.kind != STOPPED]
+    asks = not _abandoned(history, call)
+    answered = [op.seq for op in during if _answers(op, call) or (asks and op.lane is Lane.PROVIDER)]
     returned = end is not None and end.kind == "ack"
     accepted = answered[0] if answered else end.seq if returned and end is not None else None
     pieces = _pieces(during, replies)
@@ -50,6 +51,19 @@ def told(history: History, call: Op, end: Op | None, replies: Sequence[str], pro
     if end is None or not _owes(during, end, promise):
         return Told(accepted, ((),) * len(replies))
     return Told(accepted, tuple(((end.seq, found[-1][1]),) if found else () for found in pieces))
+
+
+def _answers(op: Op, call: Op) -> bool:
+    """Whether something of a reply to this turn came."""
+    return op.lane is Lane.STREAM and op.call == call.seq and op.kind != STOPPED
+
+
+def _abandoned(history: History, call: Op) -> bool:
+    """Whether a turn before, in the same life, was stopped: what its store still does in the background looks like this turn's."""
+    for op in reversed(history[: call.seq - 1]):
+        if op.kind == STOPPED or (op.lane is Lane.USER and op.kind == "open"):
+            return op.kind == STOPPED
+    return False
 
 
 def _during(history: History, call: Op, end: Op | None) -> Sequence[Op]:
