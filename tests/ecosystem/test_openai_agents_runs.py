@@ -89,7 +89,7 @@ def findings(question):
 
 def test_a_search_finds_text_that_is_not_in_the_session(durability):
     """Unaided: what the user read of a reply that broke is gone, and nothing else is wrong."""
-    found = findings(lambda: durability.check(Runs, models=KILL, max_examples=8, seed=1))
+    found = findings(lambda: durability.check(Runs, models=KILL, max_examples=25, seed=1))
     assert {type(anomaly) for anomaly in found} == {LostDelivered}
     assert all(len(anomaly.result.workload) == 1 for anomaly in found)
 
