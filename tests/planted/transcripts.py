@@ -94,7 +94,7 @@ class Addresses:
             if held is message:
                 return slot
         for slot in range(len(self.slots)):
-            if sys.getrefcount(self.slots[slot]) <= 2:  # noqa: PLR2004  the list's, and the one that asks
+            if sys.getrefcount(self.slots[slot]) <= 2:
                 self.slots[slot] = message
                 return slot
         self.slots.append(message)
