@@ -179,36 +179,47 @@ class NeedsAnswers(LeavesCallsOpen):
         yield from super().turn(log, turn)
 
 
+class Both(Calls):
+    """The log, and a database of the same messages."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.db = sqlite3.connect(folder / "messages.db", isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, role, text, calls, answers)")
+
+    def __del__(self):
+        self.db.close()
+
+    def missing(self):
+        """The lines of the log behind the last one that the database has."""
+        return self.rows()[self.db.execute("SELECT count(*) FROM messages").fetchone()[0] :]
+
+    def insert(self, role, text, calls, answers):
+        """One row of the database."""
+        values = (role, text, json.dumps(calls), answers)
+        self.db.execute("INSERT INTO messages (role, text, calls, answers) VALUES (?, ?, ?, ?)", values)
+
+    def add(self, role, text, calls=(), answers=None):
+        """In both, or in neither: a database holds valid Unicode only."""
+        text.encode()
+        super().add(role, text, calls, answers)
+        self.insert(role, text, list(calls), answers)
+
+
 class TwoRecords(RunsTools):
     """A journal and a database of the same messages; what a crash between the two left out is added on the next open."""
 
     def open(self, world):
         """Both, in agreement."""
-        log = super().open(world)
-        log.db = sqlite3.connect(world.root / "messages.db", isolation_level=None)
-        log.db.execute("PRAGMA journal_mode=WAL")
-        log.db.execute("CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, role, text, calls, answers)")
-        log.save, log.add = log.add, lambda *row, **more: self.add(log, *row, **more)
+        log = Both(world.root / world.session)
         self.agree(log)
         return log
 
     def agree(self, log):
         """The journal is first, so the database may lack its end."""
-        rows = log.rows()
-        known = log.db.execute("SELECT count(*) FROM messages").fetchone()[0]
-        for row in rows[known:]:
-            self.insert(log, *row)
-
-    def insert(self, log, role, text, calls, answers):
-        """One row."""
-        values = (role, text, json.dumps(calls), answers)
-        log.db.execute("INSERT INTO messages (role, text, calls, answers) VALUES (?, ?, ?, ?)", values)
-
-    def add(self, log, role, text, calls=(), answers=None):
-        """In both, or in neither: a database holds valid Unicode only."""
-        text.encode()
-        log.save(role, text, calls, answers)
-        self.insert(log, role, text, list(calls), answers)
+        for row in log.missing():
+            log.insert(*row)
 
     def transcript(self, log):
         """What the database has."""
@@ -232,9 +243,8 @@ class AgreesOnCalls(TwoRecords):
 
     def agree(self, log):
         """The words only."""
-        known = log.db.execute("SELECT count(*) FROM messages").fetchone()[0]
-        for role, text, _, _ in log.rows()[known:]:
-            self.insert(log, role, text, [], None)
+        for role, text, _, _ in log.missing():
+            log.insert(role, text, [], None)
 
 
 class TakesInput(RunsTools):
