@@ -1,6 +1,7 @@
-"""Shows what each client makes of each broken stream: cut point x client, sync and async, and the text that came through.
+"""Shows what each client makes of each broken stream, sync and async, and that a reference turn over it keeps what was shown, once.
 
-Rule: the clients are the real ones, and nothing is said about one that is not installed.
+Rule: the clients are the real ones, and nothing is said about one that is not installed. The turn is told of the end by the
+terminal event, never by the end of the stream; what it kept is read by another agent, as after a restart.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import asyncio
 import importlib.util
 import json
 import sys
+import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +19,18 @@ from typing import Any
 from pytest_durability.dialects.cuts import HOWS, POINTS
 from pytest_durability.dialects.replies import ENDS
 from pytest_durability.world.provider.provider import Provider
+from reference_impl.transcript import Agent, Done, Text
+from reference_impl.transcript.errors import TranscriptError
+from reference_impl.transcript.rows import visible_text
 
+
+class _End(str):
+    """No text: the terminal event has come."""
+
+    __slots__ = ()
+
+
+END = _End()
 SAID = "Hello wörld, how are yöu?"
 ASKED: dict[str, Any] = {"model": "m", "input": "hi"}
 TALK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -44,14 +58,20 @@ class Seen:
 
 def _responses(client: Any) -> Iterator[str]:
     for event in client.responses.create(**ASKED, stream=True):
-        if event.type == "response.output_text.delta":
-            yield event.delta
+        yield from _response_event(event)
+
+
+def _response_event(event: Any) -> Iterator[str]:
+    if event.type == "response.output_text.delta":
+        yield event.delta
+    elif event.type == "response.completed":
+        yield END
 
 
 async def _aresponses(client: Any) -> AsyncIterator[str]:
     async for event in await client.responses.create(**ASKED, stream=True):
-        if event.type == "response.output_text.delta":
-            yield event.delta
+        for text in _response_event(event):
+            yield text
 
 
 def _accumulated(client: Any) -> Iterator[str]:
@@ -60,6 +80,7 @@ def _accumulated(client: Any) -> Iterator[str]:
             if event.type == "response.output_text.delta":
                 yield event.delta
         stream.get_final_response()
+        yield END
 
 
 async def _aaccumulated(client: Any) -> AsyncIterator[str]:
@@ -68,34 +89,50 @@ async def _aaccumulated(client: Any) -> AsyncIterator[str]:
             if event.type == "response.output_text.delta":
                 yield event.delta
         await stream.get_final_response()
+        yield END
 
 
 def _chat(client: Any) -> Iterator[str]:
     for chunk in client.chat.completions.create(**TALK, stream=True):
-        yield (chunk.choices[0].delta.content or "") if chunk.choices else ""
+        yield from _chunk(chunk)
+
+
+def _chunk(chunk: Any) -> Iterator[str]:
+    for choice in chunk.choices:
+        yield choice.delta.content or ""
+        if choice.finish_reason is not None:
+            yield END
 
 
 async def _achat(client: Any) -> AsyncIterator[str]:
     async for chunk in await client.chat.completions.create(**TALK, stream=True):
-        yield (chunk.choices[0].delta.content or "") if chunk.choices else ""
+        for text in _chunk(chunk):
+            yield text
 
 
 def _messages(client: Any) -> Iterator[str]:
     for event in client.messages.create(**TALK, max_tokens=9, stream=True):
-        if event.type == "content_block_delta" and event.delta.type == "text_delta":
-            yield event.delta.text
+        yield from _message_event(event)
+
+
+def _message_event(event: Any) -> Iterator[str]:
+    if event.type == "content_block_delta" and event.delta.type == "text_delta":
+        yield event.delta.text
+    elif event.type == "message_stop":
+        yield END
 
 
 async def _amessages(client: Any) -> AsyncIterator[str]:
     async for event in await client.messages.create(**TALK, max_tokens=9, stream=True):
-        if event.type == "content_block_delta" and event.delta.type == "text_delta":
-            yield event.delta.text
+        for text in _message_event(event):
+            yield text
 
 
 def _message(client: Any) -> Iterator[str]:
     with client.messages.stream(**TALK, max_tokens=9) as stream:
         yield from stream.text_stream
         stream.get_final_message()
+        yield END
 
 
 async def _amessage(client: Any) -> AsyncIterator[str]:
@@ -103,6 +140,7 @@ async def _amessage(client: Any) -> AsyncIterator[str]:
         async for text in stream.text_stream:
             yield text
         await stream.get_final_message()
+        yield END
 
 
 class _Decoder:
@@ -118,6 +156,8 @@ class _Decoder:
             content = json.loads(event.partition(b"data: ")[2])
             if content["type"] == "response.output_text.delta":
                 yield content["delta"]
+            elif content["type"] == "response.completed":
+                yield END
 
 
 def _plain(client: Any) -> Iterator[str]:
@@ -191,6 +231,59 @@ async def _aseen(column: Column, script: Callable[[Provider], None]) -> Seen:
     return Seen("".join(got), surfaced, len(provider.requests), provider.requests[0].text)
 
 
+def kept(column: Column, script: Callable[[Provider], None], *, by: str) -> bool:
+    """Whether a reference turn over this client has what was shown exactly once, as the next process finds it."""
+    provider = Provider()
+    script(provider)
+    with tempfile.TemporaryDirectory() as folder:
+        agent = _agent(folder)
+        agent.resume()
+        shown = asyncio.run(_aturn(agent, column, provider)) if by == "async" else _turn(agent, column, provider)
+        agent.close()
+        reader = _agent(folder)
+        reader.resume()
+        said = [visible_text(row) for row in reader.transcript() if row["role"] == "assistant"]
+        reader.close()
+    return [text for text in said if text] == ([shown] if shown else [])
+
+
+def _agent(folder: str) -> Agent:
+    """An agent of its own process, as far as the files can tell."""
+    return Agent(folder, "session", clock=lambda: "2026-01-01T00:00:00.000+00:00", ids=lambda: uuid.uuid4().hex)
+
+
+def _turn(agent: Agent, column: Column, provider: Provider) -> str:
+    """Run one turn; what the user saw, however it ended."""
+    shown = ""
+    with provider.client(column.kind, **_options(column)) as client:
+        try:
+            for piece in agent.begin("hi").run(lambda _: map(_event, column.read(client))):
+                shown += piece
+        except TranscriptError:  # nothing was shown, and the turn says so
+            pass
+    return shown
+
+
+async def _aturn(agent: Agent, column: Column, provider: Provider) -> str:
+    shown = ""
+    async with provider.client(f"async-{column.kind}", **_options(column)) as client:
+
+        async def events(_: Any) -> AsyncIterator[Any]:
+            async for piece in column.aread(client):
+                yield _event(piece)
+
+        try:
+            async for piece in agent.begin("hi").arun(events):
+                shown += piece
+        except TranscriptError:  # nothing was shown, and the turn says so
+            pass
+    return shown
+
+
+def _event(piece: str) -> Any:
+    return Done() if piece is END else Text(piece)
+
+
 def _shown(error: Exception) -> str:
     home = type(error).__module__.partition(".")[0]
     return f"{home}.{type(error).__name__}" if home.startswith("httpx") else type(error).__name__
@@ -207,23 +300,28 @@ def end_script(end: str) -> Callable[[Provider], None]:
 
 
 def table(columns: tuple[Column, ...], rows: dict[tuple[str, str], Callable[[Provider], None]]) -> list[str]:
-    """One line a row; a cell says what both ways show, or `sync | async` if they differ."""
-    lines = [f"{'':30}{'shown':>6}  " + "".join(f"{column.title:28}" for column in columns).rstrip()]
+    """One line a row; a cell says what both ways show, or `sync | async` if they differ. `kept`: in how many of them a turn kept it."""
+    lines = [f"{'':30}{'shown':>6}  {'kept':7}" + "".join(f"{column.title:28}" for column in columns).rstrip()]
     last = ""
     for (group, name), script in rows.items():
         both = [(seen(column, script, by="sync"), seen(column, script, by="async")) for column in columns]
         cells = [one.surfaced if one.surfaced == other.surfaced else f"{one.surfaced} | {other.surfaced}" for one, other in both]
         wrong = any(view.text != view.sent or view.requests != 1 for pair in both for view in pair)
+        turns = [kept(column, script, by=by) for column in columns for by in ("sync", "async")]
         shown = {len(view.sent) for pair in both for view in pair}
         count = "/".join(map(str, sorted(shown)))
-        lines.append(f"{group if group != last else '':10}{name:20}{count:>6}  " + "".join(f"{cell:28}" for cell in cells))
+        lines.append(
+            f"{group if group != last else '':10}{name:20}{count:>6}  "
+            f"{f'{sum(turns)}/{len(turns)}':7}" + "".join(f"{cell:28}" for cell in cells)
+        )
         lines[-1] = lines[-1].rstrip() + ("   TEXT DIFFERS FROM WHAT WAS SENT" if wrong else "")
+        lines[-1] += "" if all(turns) else "   NOT KEPT ONCE"
         last = group
     return lines
 
 
 def main() -> int:
-    """Exit status 0 if every client showed exactly the text that it was sent, in one request."""
+    """Exit status 0 if every client showed exactly the text that it was sent, in one request, and every turn kept that once."""
     here = tuple(column for column in COLUMNS if installed(column))
     if not here:
         print("none of openai, anthropic and httpx is installed")
@@ -232,10 +330,14 @@ def main() -> int:
     ends = {("", f"ends: {end}"): end_script(end) for end in ENDS}
     lines: list[str] = []
     for title, columns in (("as most programs use them", here[:4]), ("the accumulating helpers", here[4:])):
-        lines += ["", f"{title} (shown: characters of {len(SAID)}; -: no exception; sync and async agree unless two are named)"]
+        lines += [
+            "",
+            f"{title} (shown: characters of {len(SAID)}; kept: reference turns over these clients, sync and async,",
+            "that have the shown text exactly once; -: no exception; sync and async agree unless two are named)",
+        ]
         lines += table(columns, cuts | ends) if columns else ["not installed"]
     print("\n".join(lines))
-    return 1 if any("TEXT DIFFERS" in line for line in lines) else 0
+    return 1 if any("TEXT DIFFERS" in line or "NOT KEPT" in line for line in lines) else 0
 
 
 if __name__ == "__main__":

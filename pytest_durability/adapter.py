@@ -16,7 +16,8 @@ from pytest_durability.errors import AdapterError, UsageError
 class Message:
     """One message as the adapter is given it, and as `transcript` returns it.
 
-    `complete=False` marks an assistant text whose turn was interrupted.
+    `complete=False` marks an assistant text whose turn was interrupted. `tool_calls`: the calls of an assistant message, each its
+    id, or a mapping or an object that has one (`id`, `call_id`); `tool_call_id`: the call that a result answers.
     """
 
     role: str
@@ -86,7 +87,7 @@ class SessionAdapter(Protocol):
         """What a resumed agent would remember, in order. May be `async def`."""
 
 
-OPTIONAL = ("append", "append_many", "commit", "archived", "close", "heal", "request", "turn")
+OPTIONAL = ("append", "append_many", "commit", "archived", "close", "heal", "request", "records", "turn")
 """Optional methods; which of them exist decides what is tested."""
 
 
@@ -113,6 +114,8 @@ def check_members(adapter: Any) -> None:
         wrong.append(f"after_error is {adapter.after_error!r}, not 'continue' or 'reopen'")
     if not isinstance(getattr(adapter, "overlaps", False), bool):
         wrong.append(f"overlaps is {adapter.overlaps!r}, not True or False")
+    if not isinstance(getattr(adapter, "tools", False), bool):
+        wrong.append(f"tools is {adapter.tools!r}, not whether its turns call tools")
     handles = getattr(adapter, "handles", 2)
     if not isinstance(handles, int) or isinstance(handles, bool) or handles < 1:
         wrong.append(f"handles is {handles!r}, not how many store objects of a process may be open on a session")

@@ -13,14 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_durability.dialects.replies import Reply, Text, pieces_of
+from pytest_durability.delivered import call_id
+from pytest_durability.dialects.cuts import Cut
+from pytest_durability.dialects.replies import Reply, Text, pieces_of, tool_call
 from pytest_durability.errors import AdapterError
 from pytest_durability.incarnation import Incarnation
 from pytest_durability.suspension import let_others_run
-from pytest_durability.turn import Turn
+from pytest_durability.turn import Round, Turn
+from pytest_durability.workload import Ask
 
 PIECES = 6
 """In so many pieces at most a reply comes."""
+
+TOOL = "act"
+"""The name of the tool that a model calls."""
 
 
 def scripted(reply: str) -> Reply:
@@ -28,6 +34,21 @@ def scripted(reply: str) -> Reply:
     words = pieces_of(reply)
     size = -(-len(words) // PIECES) or 1
     return Reply((Text(tuple("".join(words[at : at + size]) for at in range(0, len(words), size))),))
+
+
+def rounds(step: Ask, number: int, broken: tuple[int, str] | None = None) -> tuple[Round, ...]:
+    """The replies of turn `number`, each with its cut: after how many characters of all its text, and how."""
+    first = scripted(step.reply)
+    if not step.tool:
+        return ((first, Cut(*broken) if broken is not None else None),)
+    asked = first.plus(tool_call(TOOL, {"turn": number}, id=call_id(number)))
+    last = scripted(step.then)
+    if broken is None:
+        return (asked, None), (last, None)
+    after, how = broken
+    if after <= len(step.reply):
+        return (asked, Cut(after, how)), (last, None)
+    return (asked, None), (last, Cut(after - len(step.reply), how))
 
 
 @dataclass(frozen=True, slots=True)

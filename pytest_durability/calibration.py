@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_durability.capabilities import Capabilities
-from pytest_durability.checkers import judge
+from pytest_durability.checkers import effects, judge
 from pytest_durability.errors import AdapterError
 from pytest_durability.faults import CutStream, Interrupt, Schedule, role_of
 from pytest_durability.history import Lane
 from pytest_durability.incarnation import AdapterFactory, Incarnation
 from pytest_durability.ledger import Calibration, Ledger
+from pytest_durability.notes import is_amid
 from pytest_durability.observation import Observation, Row, entry_line, observed_lines
 from pytest_durability.recording import Play, Recording
 from pytest_durability.reopening import Look, Reopener, present
@@ -28,6 +29,9 @@ from pytest_durability.world.process import Run, run_here
 
 BROKEN = (CutStream(0, 12, "reset"), Interrupt(1, 2), CutStream(2, 0, "reset"), CutStream(3, 12), CutStream(4, 0))
 """What is done to turns to learn what a store writes about broken ones."""
+
+BROKEN_TOOLS = (CutStream(6, 7, "reset"), CutStream(7, 16, "reset"), CutStream(8, 26, "reset"), Interrupt(9, 2), Interrupt(10, 4))
+"""The same for turns that call a tool: before the call, at it, and in what the model says to the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,16 @@ def broken_kinds(
     """The kinds of rows without a token that turns leave which were cut or stopped: notices, synthetic closings."""
     if "turn" not in able.members:
         return frozenset()
-    steps = with_tokens(Workload(tuple(Ask(f"question {n}", "an answer of several words") for n in range(len(BROKEN) + 1))))
-    recording: Recording = run(_broken, factory, able, arena, steps)
+    asks = [Ask(f"question {n}", "an answer of several words") for n in range(len(BROKEN) + 1)]
+    if able.tools:
+        asks += [Ask(f"task {n}", "one moment", "42", "an answer of several words") for n in range(len(BROKEN_TOOLS) + 1)]
+    recording: Recording = run(_broken, factory, able, arena, with_tokens(Workload(tuple(asks))))
     look = reopener.open_now(recording.final)
     return frozenset((row.role, not row.text.strip()) for row in look.rows or () if not row.tokens)
 
 
 def _broken(factory: AdapterFactory, able: Capabilities, arena: Arena, steps: Workload) -> Recording:
-    return Play(factory, able, arena, schedule=Schedule(BROKEN), calm=True).run(steps)
+    return Play(factory, able, arena, schedule=Schedule((*BROKEN, *BROKEN_TOOLS)), calm=True).run(steps)
 
 
 def _calibrated(able: Capabilities, workload: Workload, rehearsal: Rehearsal, reopener: Reopener, session: str) -> Calibration:
@@ -88,7 +94,9 @@ def _calibrated(able: Capabilities, workload: Workload, rehearsal: Rehearsal, re
     own = _says(workload, session)
     roles, recast = _roles(own, groups)
     removed = rehearsal.removed.get(session, ())
+    onward = reopener.onward(first.after or recording.final, session) if first.failure is None else None
     calibration = Calibration(
+        goes_on=onward is not None and onward.failure is None,
         kinds=frozenset((row.role, not row.text.strip()) for group in groups for row in group if not row.tokens),
         altered=frozenset().union(*(_altered(own, group) for group in groups)),
         roles=roles,
@@ -132,7 +140,8 @@ def _check_failures(able: Capabilities, workload: Workload, recording: Recording
     opened_twice = next((op.seq for op in recording.history.lane(Lane.USER) if "handle" in op.note), len(recording.history) + 1)
     for seq, failed in recording.failures:
         second = seq >= opened_twice
-        if (second and failed.refused) or (said is not None and seq >= said):
+        amid = is_amid(recording.history[seq - 1].note)
+        if ((second or amid) and failed.refused) or (said is not None and seq >= said):
             continue
         if second:
             raise AdapterError(
@@ -229,9 +238,10 @@ def _check_clean(
     ended = first.after or recording.final
     second = reopener.open_now(ended, healthy=True, session=session)
     rows, archived = first.rows or (), first.archived
-    twin = reopener.twin(ended, session=session)
+    twin = reopener.twin(recording.final, session=session)
     seen = Observation(rows, None, archived, again=second.rows, again_failure=second.failure, healthy=True)
-    seen = replace(seen, asked=first.asked, twin=twin)
+    onward = reopener.onward(ended, session)
+    seen = replace(seen, asked=first.asked, twin=twin, records=first.records, onward=onward)
     if second.after is not None:
         third = reopener.open_now(second.after, healthy=True, session=session)
         sites = {op.target: op.site for op in second.healing}
@@ -259,7 +269,7 @@ def _judge_clean(
     missing = [entry.token for entry in due.must if entry.token not in set(seen.tokens())]
     if missing and seen.rows is not None:
         seen = replace(seen, present=present(recording.final, missing, due.calibration.published))
-    anomaly = judge(seen, due).anomaly
+    anomaly = effects.repeated(recording.history) or judge(seen, due).anomaly
     if anomaly is None:
         return
     anomaly.because = ("no fault at all: the session was only reopened", *anomaly.because, *remarks(workload, session))

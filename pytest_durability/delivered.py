@@ -26,27 +26,44 @@ AT_ONCE = ("process-kill", "power-loss")
 class Told:
     """One turn as it happened. `accepted`: the op at which the input was accepted (None: never).
 
-    `shown`: text that is due, as (op from which on, how many characters of the reply), growing.
+    `shown`: for each reply the text that is due, as (op from which on, how many characters of it), growing.
     """
 
     accepted: int | None
-    shown: tuple[tuple[int, int], ...] = ()
+    shown: tuple[tuple[tuple[int, int], ...], ...]
 
 
-def told(history: History, call: Op, end: Op | None, reply: str, promise: Promise) -> Told:
-    """What is owed of the turn that began at `call` and ended at `end` (None: it never did)."""
+def call_id(number: int) -> str:
+    """What the model calls the call of a tool in turn `number` of a run."""
+    return f"call_{number + 1}"
+
+
+def told(history: History, call: Op, end: Op | None, replies: Sequence[str], promise: Promise) -> Told:
+    """What is owed of the turn that began at `call` and ended at `end` (None: it never did), with these replies one after the other."""
     during = _during(history, call, end)
-    answered = [op.seq for op in during if op.lane in (Lane.STREAM, Lane.PROVIDER) and op.kind != STOPPED]
+    asks = not _abandoned(history, call)
+    answered = [op.seq for op in during if _answers(op, call) or (asks and op.lane is Lane.PROVIDER)]
     returned = end is not None and end.kind == "ack"
     accepted = answered[0] if answered else end.seq if returned and end is not None else None
-    pieces = _pieces(during, reply)
-    if not pieces:
-        return Told(accepted)
+    pieces = _pieces(during, replies)
     if promise.delivered in AT_ONCE:
-        return Told(accepted, tuple(pieces))
+        return Told(accepted, tuple(map(tuple, pieces)))
     if end is None or not _owes(during, end, promise):
-        return Told(accepted)
-    return Told(accepted, ((end.seq, pieces[-1][1]),))
+        return Told(accepted, ((),) * len(replies))
+    return Told(accepted, tuple(((end.seq, found[-1][1]),) if found else () for found in pieces))
+
+
+def _answers(op: Op, call: Op) -> bool:
+    """Whether something of a reply to this turn came."""
+    return op.lane is Lane.STREAM and op.call == call.seq and op.kind != STOPPED
+
+
+def _abandoned(history: History, call: Op) -> bool:
+    """Whether a turn before, in the same life, was stopped: what its store still does in the background looks like this turn's."""
+    for op in reversed(history[: call.seq - 1]):
+        if op.kind == STOPPED or (op.lane is Lane.USER and op.kind == "open"):
+            return op.kind == STOPPED
+    return False
 
 
 def _during(history: History, call: Op, end: Op | None) -> Sequence[Op]:
@@ -56,15 +73,18 @@ def _during(history: History, call: Op, end: Op | None) -> Sequence[Op]:
     return list(takewhile(lambda op: op.lane is not Lane.USER and op.kind != "crash", history[call.seq :]))
 
 
-def _pieces(during: Sequence[Op], reply: str) -> list[tuple[int, int]]:
-    """After which op how many characters of the reply had been shown, once its mark was among them."""
-    said, found = "", list[tuple[int, int]]()
+def _pieces(during: Sequence[Op], replies: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """For each reply after which op how many characters of it had been shown, once its mark was among them."""
+    said, at, found = "", 0, [list[tuple[int, int]]() for _ in replies]
     for op in during:
-        if op.lane is Lane.STREAM and op.kind == DELIVERED:
-            said += op.target
-            known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said, reply, strict=False)))
-            if find(reply[:known]) and (not found or known > found[-1][1]):
-                found.append((op.seq, known))
+        if op.lane is not Lane.STREAM or op.kind != DELIVERED:
+            continue
+        if at + 1 < len(replies) and find(op.target)[:1] == find(replies[at + 1])[:1]:  # each reply begins with its mark
+            said, at = "", at + 1
+        said += op.target
+        known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said.lstrip(), replies[at], strict=False)))
+        if find(replies[at][:known]) and (not found[at] or known > found[at][-1][1]):
+            found[at].append((op.seq, known))
     return found
 
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_durability.adapter import Message
+from pytest_durability.dialects.transcript import call_id_of
 from pytest_durability.errors import AdapterError, DurabilityError, UsageError
 from pytest_durability.observation import Failure, Row
 from pytest_durability.world.disk.site import of_traceback
 
 AdapterFactory = Callable[[], Any]
 
-_rows: dict[tuple[str, str], Row] = {}
+_rows: dict[tuple[str, str, tuple[str, ...], str | None], Row] = {}
 _ROWS_KEPT = 100_000
 
 FAILURES = (Exception, SystemExit, asyncio.CancelledError)
@@ -53,6 +54,22 @@ class Incarnation:
         if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise _wrong_type(self.adapter, name, value)
         return tuple([_row(self.adapter, name, item) for item in value])
+
+    def records(self) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+        """What the other records of the conversation hold, by name.
+
+        Raises:
+            AdapterError: the adapter returned something that is no mapping of sequences of `Message`.
+        """
+        value = self.call("records")
+        if not isinstance(value, Mapping):
+            raise _wrong_type(self.adapter, "records", value)
+        found = []
+        for name, items in value.items():
+            if isinstance(items, (str, bytes)) or not isinstance(items, Sequence):
+                raise _wrong_type(self.adapter, "records", items)
+            found.append((str(name), tuple([_row(self.adapter, "records", item) for item in items])))
+        return tuple(found)
 
     def settle(self, value: Any) -> Any:
         """Await what an adapter returned, on this life's loop, if it is awaitable."""
@@ -101,18 +118,24 @@ def _row(adapter: Any, name: str, item: Any) -> Row:
     role, text = _parts(item)
     if not isinstance(text, str) or not isinstance(role, str):
         raise _wrong_type(adapter, name, item)
-    key = (role, text)
+    key = (role, text, *(_calls(item) if getattr(adapter, "tools", False) else ((), None)))
     row = _rows.get(key)
     if row is None:
         if len(_rows) >= _ROWS_KEPT:
             _rows.clear()
-        row = _rows[key] = Row.of(role, text)
+        row = _rows[key] = Row.of(*key)
     return row
 
 
 def _parts(item: Message) -> tuple[Any, Any]:
     """Role and text as the adapter really set them, whatever they are declared to be."""
     return item.role, item.text
+
+
+def _calls(item: Message) -> tuple[tuple[str, ...], str | None]:
+    """The ids of the calls that a message makes, and of the one that it answers."""
+    answers: Any = item.tool_call_id
+    return tuple(filter(None, map(call_id_of, item.tool_calls or ()))), answers if isinstance(answers, str) else None
 
 
 def _wrong_type(adapter: Any, name: str, value: Any) -> AdapterError:

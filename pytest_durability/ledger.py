@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_durability.adapter import Promise
-from pytest_durability.delivered import TURN, told
+from pytest_durability.delivered import TURN, call_id, told
 from pytest_durability.history import History, Lane, Op, Outcome
+from pytest_durability.notes import is_amid, is_retry, note_session
 from pytest_durability.observation import Row
-from pytest_durability.workload import SESSION, Say, is_retry, note_session
+from pytest_durability.turn import EFFECT
+from pytest_durability.workload import SESSION, Say
 
 APPENDS = ("append", "append_many")
 INPUT, REPLY = "input", "reply"
@@ -28,7 +30,8 @@ class Entry:
     """One message that was said: by which call (op number), and when it was acknowledged (None: never).
 
     `excused`: a lost write took a copy of it, so that it may be missing for a while. Of a turn: `role` is "input" or
-    "reply", and `shown` says how much of a reply is due from which op on.
+    "reply", and `shown` says how much of a reply is due from which op on; `answers`: the call whose result it is.
+    `amid`: it came in the middle of a turn, so its place among the messages of that is open.
     """
 
     token: str
@@ -38,6 +41,8 @@ class Entry:
     excused: bool = False
     role: str = ""
     shown: tuple[tuple[int, int], ...] = ()
+    answers: str = ""
+    amid: bool = False
 
     def due(self, k: int) -> Entry:
         """The same with as much of it as is due at op `k`."""
@@ -75,6 +80,7 @@ class Calibration:
     `roles`: roles of messages that come back under the same role; `recast`: tokens that come back under another one.
     `removed`: for each commit in order, the tokens that were gone afterwards. `published`: roles of files that exist
     after a clean run. `volatile`: patterns of files that may change. `refused`: the rules that its next request breaks.
+    `goes_on`: after it one more turn succeeds.
     """
 
     kinds: frozenset[tuple[str, bool]] = frozenset()
@@ -85,6 +91,7 @@ class Calibration:
     published: frozenset[str] = frozenset()
     volatile: tuple[str, ...] = ()
     refused: frozenset[str] = frozenset()
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +131,7 @@ class Expectation:
 
     def legal_stranger(self, row: Row) -> bool:
         """Whether a row without a token is of a kind that a healthy run shows too (notices of other roles always are)."""
-        if row.role not in ("user", "assistant", "tool"):
+        if row.role not in ("user", "assistant", "tool") or row.answers is not None:  # whoever answers a call may close it
             return True
         return (row.role, not row.text.strip()) in self.calibration.kinds or self._beginning(row.text.strip())
 
@@ -202,7 +209,7 @@ class Ledger:
                         if op.seq in ends:
                             repeats.setdefault(token, ends[op.seq].seq)
                     else:
-                        entries.append(Entry(token, says[token], op.seq, end))
+                        entries.append(Entry(token, says[token], op.seq, end, amid=is_amid(op.note)))
             elif op.kind == TURN:
                 entries += _of_turn(history, op, ends.get(op.seq), says, promise)
             elif op.kind == "commit":
@@ -290,15 +297,20 @@ class Ledger:
         )
 
 
-def _of_turn(history: History, call: Op, end: Op | None, says: Mapping[str, Say], promise: Promise) -> tuple[Entry, Entry]:
-    """What the user typed in a turn, and what was shown of the reply."""
-    user, assistant = call.target.split(",")
-    found = told(history, call, end, says[assistant].text, promise)
-    due = found.shown[0][0] if found.shown else None
-    return (
-        Entry(user, says[user], call.seq, found.accepted, role=INPUT),
-        Entry(assistant, says[assistant], call.seq, due, role=REPLY, shown=found.shown),
-    )
+def _of_turn(history: History, call: Op, end: Op | None, says: Mapping[str, Say], promise: Promise) -> list[Entry]:
+    """What the user typed in a turn, and what was shown of each reply; between two of them, what the tool gave."""
+    user, *others = call.target.split(",")
+    replies = others[::2]
+    found = told(history, call, end, [says[token].text for token in replies], promise)
+    entries = [
+        Entry(token, says[token], call.seq, shown[0][0] if shown else None, role=REPLY, shown=shown)
+        for token, shown in zip(replies, found.shown, strict=True)
+    ]
+    if len(others) > 1:
+        name = call_id(sum(op.lane is Lane.USER and op.kind == TURN for op in history[: call.seq - 1]))
+        ran = any(op.kind == EFFECT and (op.target, op.call) == (name, call.seq) for op in history[call.seq :])
+        entries.insert(1, Entry(others[1], says[others[1]], call.seq, _acked(end) if ran else None, answers=name))
+    return [Entry(user, says[user], call.seq, found.accepted, role=INPUT), *entries]
 
 
 def _acked(end: Op | None) -> int | None:

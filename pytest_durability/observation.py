@@ -12,16 +12,22 @@ from pytest_durability.tokens import find
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a transcript: role, text, and the tokens found in the text, in order."""
+    """One row of a transcript: role, text, and the tokens found in the text, in order.
+
+    `calls`: the ids of the tool calls that it makes; `answers`: the id of the call whose result it is. Both are looked at for
+    adapters that declare `tools = True`.
+    """
 
     role: str
     text: str
     tokens: tuple[str, ...]
+    calls: tuple[str, ...] = ()
+    answers: str | None = None
 
     @classmethod
-    def of(cls, role: str, text: str) -> Row:
+    def of(cls, role: str, text: str, calls: tuple[str, ...] = (), answers: str | None = None) -> Row:
         """A row with the tokens that its text holds."""
-        return cls(role, text, find(text))
+        return cls(role, text, find(text), calls, answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,19 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Onward:
+    """What came of one more turn after a reopen, in which the model only talks.
+
+    `effects`: ids of the tool calls that the store ran in it. `rows`, `asked`: what was there afterwards, as in `Observation`.
+    """
+
+    effects: tuple[str, ...] = ()
+    rows: tuple[Row, ...] | None = None
+    asked: Asked | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What two opens of one crash state showed.
 
@@ -80,7 +99,8 @@ class Observation:
     the files as the first one left them. `changed`: files whose content the first open changed; `regrown`: files whose
     content the second open changed again. `present`: tokens whose bytes stand in a published file of the state.
     `healthy`: the session had been ended cleanly, so there was nothing to heal. `asked`: the next request of the first open,
-    if the adapter can show it. `twin`: the first open once more, with other random numbers (None: not tried).
+    if the adapter can show it. `twin`: the first open once more, with other random numbers (None: not tried). `records`: what
+    each other record of the conversation holds (`records` of the adapter). `onward`: one more turn (None: not asked).
     """
 
     rows: tuple[Row, ...] | None
@@ -94,6 +114,8 @@ class Observation:
     healthy: bool = False
     asked: Asked | None = None
     twin: Observation | None = None
+    records: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+    onward: Onward | None = None
 
     def tokens(self) -> tuple[str, ...]:
         """The tokens of all rows, in order."""

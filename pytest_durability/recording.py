@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pytest_durability.arming import Arm, LiveFaults
-from pytest_durability.asking import Stop, converse, scripted
+from pytest_durability.asking import Stop, converse, rounds
 from pytest_durability.capabilities import Capabilities
-from pytest_durability.delivered import CUT, STOPPED, TURN
-from pytest_durability.dialects.cuts import Cut
+from pytest_durability.delivered import CUT, STOPPED, TURN, call_id
 from pytest_durability.faults import CutStream, Interrupt, LostWrite, Schedule, TornWrite
 from pytest_durability.history import History, Lane, Op, Outcome
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
+from pytest_durability.meanwhile import Meanwhile
 from pytest_durability.nemesis import Nemesis
+from pytest_durability.notes import noted
 from pytest_durability.observation import Failure, Row
 from pytest_durability.surviving import Boundary, Epoch, point_of, surviving
 from pytest_durability.together import Ends, Overlap, Ran, locks
@@ -39,7 +41,6 @@ from pytest_durability.workload import (
     Retry,
     Step,
     Together,
-    noted,
 )
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.image import EMPTY, Image
@@ -129,6 +130,7 @@ class Play:
         self._called: Op | None = None
         self._provider: Any = None
         self._turn: Turn | None = None
+        self._results: dict[str, str] = {}
 
     def run(self, workload: Iterable[Step | Arm]) -> Recording:
         """Play all steps on an empty root."""
@@ -307,16 +309,27 @@ class Play:
         """One turn, which may break or be stopped; what the user was shown is in the history."""
         number = sum(op.kind == TURN for op in self.history.lane(Lane.USER))
         self._called = call = self.history.add(Lane.USER, step.kind, _tokens(step), note=note)
-        fault, reply = self.faults.of_turn(number, step.reply), scripted(step.reply)
-        cut = Cut(fault.after, fault.how) if isinstance(fault, CutStream) else None
+        fault = self.faults.of_turn(number, step.reply + step.then)
+        replies = rounds(step, number, (fault.after, fault.how) if isinstance(fault, CutStream) else None)
         provider = self._served()
-        waiting = provider.reply([piece for part in reply.parts for piece in getattr(part, "pieces", ())])
-        if cut is not None:
-            waiting.cut(cut.after, cut.how)
-        provider.otherwise(reply)
-        self._turn = turn = Turn(step.text, reply, cut, noting=self, number=number, call=call.seq, provider=provider)
+        provider.expect(replies)
+        if step.tool:
+            self._results[call_id(number)] = step.tool
+        meanwhile = Meanwhile(step, life, self.history, note, partial(self._failed, during="append"))
+        self._turn = turn = Turn(
+            step.text,
+            *replies[0],
+            noting=self,
+            then=replies[1:],
+            results=self._results,
+            amid=meanwhile.say,
+            number=number,
+            call=call.seq,
+            provider=provider,
+        )
         try:
             stopped = converse(life, turn, self._stop(fault, call))
+            meanwhile.settle()
         except FAILURES as error:  # whatever the store raises is a fact to be recorded
             self._failed(call, step.kind, error)
             if self._able.after_error == "reopen":
@@ -444,4 +457,5 @@ class Play:
 
 
 def _tokens(step: Step) -> str:
-    return ",".join(name for say in step.says() for name in find(say.text)[:1])
+    says = step.says()[:4] if isinstance(step, Ask) else step.says()  # what is said meanwhile is a call of its own
+    return ",".join(name for say in says for name in find(say.text)[:1])

@@ -9,17 +9,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
+from pytest_durability.asking import converse, rounds
 from pytest_durability.capabilities import Capabilities
 from pytest_durability.errors import AdapterError, DurabilityError
 from pytest_durability.faults import role_of
 from pytest_durability.history import History, Lane, Op
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
-from pytest_durability.observation import Asked, Failure, Observation, Row
+from pytest_durability.next_request import next_request
+from pytest_durability.observation import Asked, Failure, Observation, Onward, Row
 from pytest_durability.tokens import mark
-from pytest_durability.workload import SESSION
+from pytest_durability.turn import EFFECT, Turn
+from pytest_durability.workload import SESSION, Ask
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.disk.difference import HEADER, changes
@@ -37,11 +40,11 @@ TWIN = 9_001
 TWINS, ONE_IN = 24, 50
 """So many contents are opened by it, the first ones, and then one of so many: a store that comes back at random does so often."""
 
+ONWARD = 9_000
+"""The number of the turn that goes on after a reopen."""
+
 REMEMBERED = 50_000
 """How many contents an opener remembers the answer to; then it forgets all of them and opens again."""
-
-
-Rows = tuple[Row, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Look:
     """What one open showed, and what it did to the disk.
 
     `after`: the disk afterwards (None: the open wrote nothing). `healing`: the operations of the open, numbered from 1.
-    `asked`: the next request, if the adapter can show it.
+    `asked`: the next request, if the adapter can show it. `records`: as in `Observation`.
     """
 
     rows: tuple[Row, ...] | None
@@ -58,6 +61,19 @@ class Look:
     after: Image | None = None
     healing: tuple[Op, ...] = ()
     asked: Asked | None = None
+    records: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+
+
+@dataclass(slots=True)
+class _Read:
+    """What a life showed, as far as it came."""
+
+    during: str = "open"
+    rows: tuple[Row, ...] | None = None
+    archived: tuple[Row, ...] | None = None
+    records: tuple[tuple[str, tuple[Row, ...]], ...] = ()
+    asked: Asked | None = None
+    failure: Failure | None = None
 
 
 class Reopener:
@@ -67,6 +83,7 @@ class Reopener:
         self._factory, self._able, self._arena, self._run = factory, able, arena, run
         self._looks: dict[str, Look] = {}
         self._twins: dict[str, Observation] = {}
+        self._onward: dict[str, Onward] = {}
         self.opened = 0
         self.seconds = 0.0
 
@@ -106,47 +123,98 @@ class Reopener:
         recorder.start()
         start = time.process_time()
         try:
-            rows, archived, asked, failed = self._read(life, healthy=healthy)
+            found = self._read(life, healthy=healthy)
         finally:
             self.seconds += time.process_time() - start
             recorder.kill()
             recorder.stop()
             self._arena.bury(life)
-        failed = failed or _damaged(recorder)
+        failed = found.failure or _damaged(recorder)
         healing = tuple(op for op in history if op.lane is Lane.DISK)
         wrote = any(op.effect is not None for op in healing)
-        return Look(rows, archived, failed, recorder.tree.image() if wrote else None, healing if wrote else (), asked)
+        after = recorder.tree.image() if wrote else None
+        return Look(found.rows, found.archived, failed, after, healing if wrote else (), found.asked, found.records)
 
-    def _read(self, life: Incarnation, *, healthy: bool) -> tuple[Rows, Rows, Asked | None, Failure | None]:
-        during, refuses, root = "open", self._able.refuses, str(self._arena.root)
+    def _read(self, life: Incarnation, *, healthy: bool) -> _Read:
+        found, has = _Read(), self._able.members.__contains__
         try:
             life.open()
-            if "heal" in self._able.members:
-                during = "heal"
+            if has("heal"):
+                found.during = "heal"
                 life.call("heal")
-            during = "transcript"
-            rows = life.rows()
-            archived = None
-            if "archived" in self._able.members:
-                during = "archived"
-                archived = life.rows("archived")
-            asked = None
-            if "request" in self._able.members:
-                from pytest_durability.next_request import next_request
-
-                asked = next_request(life, refuses, root)
-            if healthy and "close" in self._able.members:
-                during = "close"
+            found.during = "transcript"
+            found.rows = life.rows()
+            for name in ("archived", "records", "request"):
+                if has(name):
+                    found.during = name
+                    self._look_at(life, name, found)
+            if healthy and has("close"):
+                found.during = "close"
                 life.call("close")
         except AdapterError as error:
             if healthy:
                 raise
-            return None, None, None, Failure(during, WRONG_TYPE, f"{error.what}; without a crash the type is right", "")
+            return _Read(failure=Failure(found.during, WRONG_TYPE, f"{error.what}; without a crash the type is right", ""))
         except DurabilityError:
             raise
         except FAILURES as error:  # whatever leaves the store is what we came to see
-            return None, None, None, failure(during, error, refuses, root)
-        return rows, archived, asked, None
+            return _Read(failure=failure(found.during, error, self._able.refuses, str(self._arena.root)))
+        return found
+
+    def _look_at(self, life: Incarnation, name: str, found: _Read) -> None:
+        """Ask the adapter for what it can show besides the transcript."""
+        if name == "archived":
+            found.archived = life.rows(name)
+        elif name == "records":
+            found.records = life.records()
+        else:
+            found.asked = self._asked(life)
+
+    def _asked(self, life: Incarnation) -> Asked | None:
+        return next_request(life, self._able.refuses, str(self._arena.root)) if "request" in self._able.members else None
+
+    def onward(self, image: Image, session: str = SESSION) -> Onward | None:
+        """One more turn on a disk content, for stores whose turns call tools; remembered by content."""
+        if not self._able.tools or "turn" not in self._able.members:
+            return None
+        key = image.key() + _shared(image) + f"@{session}"
+        found = self._onward.get(key)
+        if found is None:
+            if len(self._onward) >= REMEMBERED:
+                self._onward.clear()
+            found = self._onward[key] = cast("Onward", self._run(self._go_on, image, session))
+        return found
+
+    def _go_on(self, image: Image, session: str) -> Onward:
+        self._arena.mount(image)
+        self._arena.entropy.reseed(LIFE)
+        history = History()
+        recorder = Recorder(self._arena.root, history, image)
+        world = World(self._arena, history, session=session)
+        life = Incarnation(self._factory, world)
+        recorder.start()
+        start = time.process_time()
+        rows: tuple[Row, ...] | None = None
+        asked: Asked | None = None
+        failed: Failure | None = None
+        try:
+            life.open()
+            if "heal" in self._able.members:
+                life.call("heal")
+            converse(life, asked_once_more(world))
+            rows = life.rows()
+            asked = self._asked(life)
+        except DurabilityError:
+            raise
+        except FAILURES as error:  # whatever leaves the store is what we came to see
+            failed = failure("turn", error, self._able.refuses, str(self._arena.root))
+        finally:
+            self.seconds += time.process_time() - start
+            recorder.kill()
+            recorder.stop()
+            self._arena.bury(life)
+        effects = tuple(op.target for op in history if op.lane is Lane.STREAM and op.kind == EFFECT)
+        return Onward(effects, rows, asked, failed)
 
     def observe(self, image: Image, key: str | None = None, volatile: Iterable[str] = (), session: str = SESSION) -> Observation:
         """Two opens of one state, as an observation.
@@ -157,19 +225,26 @@ class Reopener:
         first = self.look(image, key, session)
         if first.failure is not None:
             return Observation(first.rows, first.failure, first.archived)
-        twin = self.twin(image, key, session)
+        onward, twin = self.onward(first.after or image, session), self.twin(image, key, session)
+        shown = Observation(
+            first.rows, archived=first.archived, asked=first.asked, twin=twin, records=first.records, onward=onward
+        )
         if first.after is None:
-            return Observation(first.rows, archived=first.archived, asked=first.asked, twin=twin)
+            return shown
         second = self.look(first.after, session=session)
-        return Observation(
-            rows=first.rows,
-            archived=first.archived,
-            asked=first.asked,
-            twin=twin,
+        return replace(
+            shown,
             again=second.rows,
             again_failure=second.failure,
             regrown=changes(first.after, second.after, volatile, _sites(second.healing)) if second.after is not None else (),
         )
+
+
+def asked_once_more(world: World) -> Turn:
+    """A turn of a run that has no other: the model says a few words, and calls no tool."""
+    replies = rounds(Ask(f"{mark('y9000001')} go on", f"{mark('y9000002')} as you wish"), ONWARD)
+    world.provider.expect(replies)
+    return Turn(f"{mark('y9000001')} go on", *replies[0], noting=world, number=ONWARD, provider=world.provider)
 
 
 def _damaged(recorder: Recorder) -> Failure | None:

@@ -14,7 +14,7 @@ from pytest_durability.adapter import Promise, check_members
 from pytest_durability.arming import Arm
 from pytest_durability.calibration import broken_kinds, calibrate, doubtful, remarks
 from pytest_durability.capabilities import Capabilities, check_workload
-from pytest_durability.checkers import VALID, Judgement, judge, locked, together, wedged
+from pytest_durability.checkers import VALID, Judgement, effects, judge, locked, together, wedged
 from pytest_durability.errors import InconclusiveError, UsageError
 from pytest_durability.faults import Crash, CutStream, LostWrite, Schedule, TornWrite
 from pytest_durability.history import History, Op
@@ -120,6 +120,7 @@ class Runner:
                 ids=self.able.promise.retry == "idempotent",
                 appends=has("append"),
                 turns=has("turn"),
+                tools=self.able.tools,
             )
         else:
             found = with_tokens(Workload.of(given))
@@ -228,10 +229,13 @@ class Runner:
     def wedged(self, case: Case) -> Anomaly | None:
         """`Wedged`, with its result, if the store took no more messages after a fault or a restart.
 
-        `LeftLocked`, if a call that raised left a lock on a database, which says more.
+        `LeftLocked`, if a call that raised left a lock on a database, which says more; `EffectRepeated`, if a tool was run again
+        in a later turn.
         """
-        anomaly = _left_locked(case) or wedged.check(
-            case.history, case.recording.failures, case.recording.strikes, doubtful(case.workload)
+        anomaly = (
+            _left_locked(case)
+            or effects.repeated(case.history)
+            or wedged.check(case.history, case.recording.failures, case.recording.strikes, doubtful(case.workload))
         )
         if anomaly is None:
             return None

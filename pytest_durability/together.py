@@ -21,9 +21,10 @@ from pytest_durability.checkers.together import CANCELLED
 from pytest_durability.errors import AdapterError, DurabilityError
 from pytest_durability.history import Lane, Op
 from pytest_durability.incarnation import FAILURES, Incarnation
+from pytest_durability.notes import noted
 from pytest_durability.tokens import find
 from pytest_durability.turn import Noting, Turn
-from pytest_durability.workload import Append, AppendMany, Ask, Commit, On, noted
+from pytest_durability.workload import Append, AppendMany, Ask, Commit, On
 from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.turns.loop import TurnLoop
 from pytest_durability.world.turns.order import turn_of

@@ -6,11 +6,11 @@ the store; a turn breaks in the ways in which a stream over a network breaks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pytest_durability.dialects.cuts import Cut, Position, check, locate, prepared
-from pytest_durability.dialects.replies import Reasoning, Reply, Text
+from pytest_durability.dialects.replies import Reasoning, Reply, Text, ToolCall
 from pytest_durability.dialects.wire import ARGUMENTS, REASONING, SEAL, TERMINAL, TEXT, Event
 from pytest_durability.errors import UsageError
 from pytest_durability.history import History, Lane, Outcome
@@ -26,14 +26,19 @@ class Noting(Protocol):
     history: History
 
 
+Round = tuple[Reply, Cut | None]
+"""One reply of a turn, and where it breaks."""
+
+
 class Turn:
     """What an adapter's `turn(store, turn)` is given.
 
     `text`: what the user said. `number`: which turn of the run it is, from 0. `provider`: the same as `world.provider`, None if
-    there is none. The reply comes from `chunks()`, or from the provider over HTTP.
+    there is none. The reply comes from `chunks()`, or from the provider over HTTP. `calls`: the tool calls of the reply that came
+    last, if it came whole; when each of them was run by `effect`, `chunks()` gives what the model says next.
     """
 
-    __slots__ = ("_call", "_cut", "_dead", "_noting", "_reply", "_served", "number", "provider", "text")
+    __slots__ = ("_amid", "_call", "_dead", "_noting", "_results", "_rounds", "_waiting", "calls", "number", "provider", "text")
 
     def __init__(
         self,
@@ -42,17 +47,25 @@ class Turn:
         cut: Cut | None = None,
         *,
         noting: Noting,
+        then: tuple[Round, ...] = (),
+        results: Mapping[str, str] | None = None,
+        amid: Callable[[], None] = lambda: None,
         number: int = 0,
         call: int = 0,
         provider: Any = None,
     ) -> None:
-        if reply is not None and cut is not None:
-            check(reply, cut)
+        self._rounds: tuple[Round, ...] = () if reply is None else ((reply, cut), *then)
+        for said, broken in self._rounds:
+            if broken is not None:
+                check(said, broken)
         self.text = text
         self.number = number
         self.provider = provider
-        self._reply, self._cut, self._noting, self._call = reply, cut, noting, call
-        self._served = self._dead = False
+        self.calls: tuple[ToolCall, ...] = ()
+        self._noting, self._call = noting, call
+        self._results, self._amid = results or {}, amid
+        self._waiting = list(self._rounds)
+        self._dead = False
 
     def chunks(self) -> Iterator[str]:
         """The reply's text, piece by piece; a cut ends it early, or raises.
@@ -62,15 +75,18 @@ class Turn:
             TimeoutError: nothing came any more.
             UsageError: the reply was taken already, or there is none.
         """
-        events, place = self._events()
+        reply, cut = self._next()
+        events, place = _events(reply, cut)
         for number, event in enumerate(events[: place.events]):
             if event.kind == TEXT:
                 self._note(TEXT, event.text)
                 yield event.text
             elif event.kind == TERMINAL and number == len(events) - 1:
                 self._note("end")
-        if self._cut is not None:
-            self._break(self._cut)
+        if cut is not None:
+            self._break(cut)
+        else:
+            self.calls = reply.calls
 
     async def achunks(self) -> AsyncIterator[str]:
         """As `chunks`, for `async for`; a task can be cancelled before each piece.
@@ -89,26 +105,28 @@ class Turn:
         """The user sees `text` now; for stores that show text in a callback instead of yielding it."""
         self._note(DELIVERED, text)
 
-    def effect(self, call_id: str) -> None:
-        """The effect of a tool call happens now; it may happen once."""
+    def effect(self, call_id: str) -> str:
+        """The effect of a tool call happens now; it may happen once. Returns the result of the tool ("" if none is known)."""
         self._note(EFFECT, call_id)
+        if not self._dead:
+            self._amid()
+        return self._results.get(call_id, "")
 
     def bury(self) -> None:
         """The process died: what its generators still do with this turn is not noted."""
         self._dead = True
 
-    def _events(self) -> tuple[list[Event], Position]:
-        if self._reply is None or self._served:
+    def _next(self) -> Round:
+        """The reply that the model gives now."""
+        self.calls = ()
+        if not self._waiting:
+            served = bool(self._rounds)
             raise UsageError(
-                "this turn's reply was taken already" if self._served else "this turn has no scripted reply",
-                why="a model answers a turn once",
-                fix="call turn.chunks() once in a turn" if self._served else "ask turn.provider, which answers over HTTP",
+                "this turn's reply was taken already" if served else "this turn has no scripted reply",
+                why="a model answers a turn once, and once more after it called a tool",
+                fix="call turn.chunks() again only after turn.calls" if served else "ask turn.provider, which answers over HTTP",
             )
-        self._served = True
-        reply = self._reply if self._cut is None else prepared(self._reply, self._cut)
-        events = _plain(reply)
-        place = None if self._cut is None else locate(events, self._cut)
-        return events, place or Position(len(events))
+        return self._waiting.pop(0)
 
     def _break(self, cut: Cut) -> None:
         self._note("cut", note=str(cut), failed=True)
@@ -125,6 +143,13 @@ class Turn:
 
     def __repr__(self) -> str:
         return f"<turn {self.number} {self.text[:40]!r}>"
+
+
+def _events(reply: Reply, cut: Cut | None) -> tuple[list[Event], Position]:
+    """The events of a reply, and up to which of them it comes."""
+    events = _plain(reply if cut is None else prepared(reply, cut))
+    place = None if cut is None else locate(events, cut)
+    return events, place or Position(len(events))
 
 
 def _plain(reply: Reply) -> list[Event]:

@@ -66,16 +66,37 @@ class AppendMany:
 class Ask:
     """One turn: the user says `text`, and the model answers `reply`, which is shown piece by piece.
 
+    With `tool`, the reply ends in a call of a tool whose result that is, and `then` is what the model says to the result. While
+    the tool runs, the user may say `meanwhile`, which is appended.
+
     A scheduled `CutStream` or `Interrupt` counts the turns of a run from 0, over all its lives.
     """
 
     kind: ClassVar[str] = "turn"
     text: str
     reply: str
+    tool: str = ""
+    then: str = ""
+    meanwhile: str = ""
+
+    def __post_init__(self) -> None:
+        if self.meanwhile and not self.tool:
+            raise UsageError(
+                f"Ask(meanwhile={ascii(self.meanwhile)[:40]}) without a tool", fix="give the result of the tool, and `then`"
+            )
+        if bool(self.tool) != bool(self.then):
+            raise UsageError(
+                f"Ask(tool={ascii(self.tool)[:40]}, then={ascii(self.then)[:40]}): one without the other",
+                why="a model that called a tool is given its result and goes on",
+                fix="give the result of the tool and what the model says to it, or neither",
+            )
 
     def says(self) -> tuple[Say, ...]:
-        """What the user says, and what the model would answer in full."""
-        return (Say("user", self.text), Say("assistant", self.reply))
+        """What the user says, what the model would answer in full, what the tool gives and what the model makes of that; `meanwhile`."""
+        asked: tuple[Say, ...] = (Say("user", self.text), Say("assistant", self.reply))
+        if self.tool:
+            asked += (Say("tool", self.tool), Say("assistant", self.then))
+        return (*asked, Say("user", self.meanwhile)) if self.meanwhile else asked
 
     def __str__(self) -> str:
         return notation.render(self)
@@ -267,26 +288,6 @@ def session_of(step: Step) -> str:
     return step.session if isinstance(step, On) else SESSION
 
 
-def noted(*, session: str = SESSION, handle: int = 1, retry: bool = False) -> str:
-    """The note on a call in the history that says on what it was made; `note_session` and `is_retry` read it."""
-    words = (
-        f"session {session}" if session != SESSION else "",
-        f"handle {handle}" if handle > 1 else "",
-        "retry" if retry else "",
-    )
-    return ", ".join(word for word in words if word)
-
-
-def note_session(note: str) -> str:
-    """The session that a call was about."""
-    return next((word.removeprefix("session ") for word in note.split(", ") if word.startswith("session ")), SESSION)
-
-
-def is_retry(note: str) -> bool:
-    """Whether a call repeated an earlier one."""
-    return "retry" in note.split(", ")
-
-
 @dataclass(frozen=True, slots=True)
 class Workload:
     """An ordered list of steps; `str()` is one step a line and `Workload.parse` reads it back."""
@@ -435,7 +436,16 @@ def _letter(role: str) -> str:
     return letter if len(letter) == 1 and "a" <= letter <= "y" else "m"
 
 
-def standard(*, batches: bool, commits: bool, closes: bool, ids: bool, appends: bool = True, turns: bool = False) -> Workload:
+def standard(
+    *,
+    batches: bool,
+    commits: bool,
+    closes: bool,
+    ids: bool,
+    appends: bool = True,
+    turns: bool = False,
+    tools: bool = False,
+) -> Workload:
     """The workload of a sweep that was given none: two turns, then whatever the adapter can do besides.
 
     First use is part of it (the session does not exist before), and so is a restart in the middle.
@@ -457,6 +467,15 @@ def standard(*, batches: bool, commits: bool, closes: bool, ids: bool, appends: 
     steps = said("what is in the report?", "three findings.\nThe first is short.")
     if batches:
         steps.append(AppendMany((say("user", "go on"), say("assistant", "the second one"))))
+    if turns and tools:
+        spoken: tuple[Say, ...] = (
+            say("user", "look it up"),
+            say("assistant", "one moment."),
+            say("tool", "42"),
+            say("assistant", "it is 42."),
+        )
+        spoken += (say("user", "and hurry"),) if appends else ()
+        steps.append(Ask(*(one.text for one in spoken)))
     steps += [Reload(), *said("and the last: caf\u00e9, \u65e5\u672c?", "the last one.")]
     if commits:
         steps += [Commit(keep=2), *said("after the commit", "noted."), Commit(keep=0), *said("once more", "done.")]

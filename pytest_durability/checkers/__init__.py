@@ -16,7 +16,9 @@ from pytest_durability.checkers import (
     damage,
     delivered,
     deterministic,
+    disagree,
     duplicate,
+    effects,
     empty,
     foreign,
     healing,
@@ -26,6 +28,8 @@ from pytest_durability.checkers import (
     phantom,
     resurrected,
     sendable,
+    unanswered,
+    wedged,
     window,
 )
 from pytest_durability.checkers import input as accepted
@@ -41,6 +45,7 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("empty", empty.check),
     ("resurrected", resurrected.check),
     ("archive", archive.check),
+    ("disagree", disagree.check),
     ("damage", damage.check),
     ("batch", batch.check),
     ("input", accepted.check),
@@ -51,7 +56,10 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("order", order.check),
     ("window", window.check),
     ("foreign", foreign.check),
+    ("effects", effects.check),
     ("sendable", sendable.check),
+    ("unanswered", unanswered.check),
+    ("onward", wedged.onward),
     ("healing", healing.check),
     ("healthy", healthy.check),
 )

@@ -1,11 +1,12 @@
 """One torn record may cost itself; it must not take intact neighbours with it (I13).
 
-Rule: a missing message whose bytes are whole in a published file was not lost by the disk but by the reader.
+Rule: a missing message whose bytes are whole in a published file was not lost by the disk but by the reader. (A reply that is owed
+because it was shown may be there because its transaction was under way.)
 """
 
 from __future__ import annotations
 
-from pytest_durability.ledger import Expectation
+from pytest_durability.ledger import REPLY, Expectation
 from pytest_durability.observation import Observation
 from pytest_durability.verdict import Anomaly, DamageSpread
 
@@ -16,7 +17,7 @@ def check(seen: Observation, due: Expectation) -> Anomaly | None:
         return None
     shown = set(seen.tokens()) | {token for row in seen.archived or () for token in row.tokens}
     for entry in due.must:
-        if entry.token not in shown and entry.token in seen.present:
+        if entry.role != REPLY and entry.token not in shown and entry.token in seen.present:
             return DamageSpread(
                 f"{entry.token} was acknowledged and is on disk, but is left out of the session",
                 because=(

@@ -1,6 +1,6 @@
 """A transcript out of order is another conversation (I7).
 
-Rule: what is there must be a subsequence of what was said.
+Rule: what is there must be a subsequence of what was said. What was said while a tool ran may stand anywhere in that turn.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pytest_durability.verdict import Anomaly, Reordered
 
 def check(seen: Observation, due: Expectation) -> Anomaly | None:
     """`Reordered` for the first row that stands before one that was said earlier."""
-    said = [entry.token for entry in due.said]
+    said = [entry.token for entry in due.said if not entry.amid]
+    amid = {entry.token for entry in due.said if entry.amid}
     position = 0
-    shown = seen.tokens()
+    shown = [token for token in seen.tokens() if token not in amid]
     for index, token in enumerate(shown):
         try:
             position = said.index(token, position) + 1

@@ -1,6 +1,6 @@
 """A store that survives a fault and then takes no more messages has lost the session all the same (the next turn cannot complete).
 
-Rule: asked of a whole history. An append that raises is a finding if nothing struck while it ran, a healthy run of the same
+Rule: asked of a whole history, and of one more turn after a reopen where there is one. An append that raises is a finding if nothing struck while it ran, a healthy run of the same
 steps takes the message, and something had happened before: a fault in the same life, a restart, or the end of the machine.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 
 from pytest_durability.delivered import TURN
 from pytest_durability.history import History, Lane, Op
-from pytest_durability.ledger import APPENDS
-from pytest_durability.observation import Failure
+from pytest_durability.ledger import APPENDS, Expectation
+from pytest_durability.notes import is_retry
+from pytest_durability.observation import Failure, Observation
 from pytest_durability.verdict import Anomaly, Wedged
-from pytest_durability.workload import is_retry
 
 IGNORES = "generator ignored GeneratorExit"
 """What Python says of a generator that goes on when it is closed."""
@@ -43,6 +43,23 @@ def check(
         if cause and not any(seq <= strike <= end for strike in strikes):
             return _wedged(call, failed, cause)
     return None
+
+
+def onward(seen: Observation, due: Expectation) -> Anomaly | None:
+    """`Wedged` if one more turn fails after the reopen, although it succeeds where nothing bad happened."""
+    failed = seen.onward.failure if seen.onward is not None else None
+    if failed is None or failed.refused or not due.calibration.goes_on:
+        return None
+    return Wedged(
+        f"the next turn cannot complete: {failed.kind}",
+        because=(
+            f"the session opens, and then {failed}" + (f"  ({failed.site})" if failed.site else ""),
+            "but   nothing struck during that turn, and on a session to which nothing bad happened it succeeds",
+        ),
+        witnesses=[entry.call for entry in due.said[-1:]],
+        kind=failed.kind,
+        site=failed.site,
+    )
 
 
 def _unstoppable(call: Op, failed: Failure) -> Wedged:

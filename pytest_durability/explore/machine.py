@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pytest_durability.explore.search import Search
 
 ROLES = ("user", "assistant", "user", "assistant")
+TOOL_ROLES = ("user", "assistant", "tool", "assistant")
+TOOL_TEXTS = ("one moment", "42", "it is")
 OTHER = "other"
 """The name of the session that lives beside the usual one."""
 CALLS = 3
@@ -143,6 +145,15 @@ class SessionMachine(RuleBasedStateMachine):
         """A turn: the user says something, and is shown the reply."""
         self.ask(TEXTS[text], REPLIES[reply])
 
+    @rule(reply=st.integers(0, len(REPLIES) - 1), amid=st.integers(0, 1))
+    def uses_tool(self, reply: int, amid: int) -> None:
+        """A turn in which the model calls a tool; the user may say something while it runs."""
+        said = [self.writer.say(role, text).text for role, text in zip(TOOL_ROLES, (TEXTS[0], *TOOL_TEXTS), strict=True)]
+        said[-1] = f"{said[-1]} {REPLIES[reply]}"
+        if amid and "append" in self._search.runner.able.members:
+            said.append(self.writer.say("user", TEXTS[0]).text)
+        self.do(Ask(*said))
+
     @precondition(_spoken)
     @rule(which=st.integers(0, 3))
     def says_again(self, which: int) -> None:
@@ -238,6 +249,21 @@ class SessionMachine(RuleBasedStateMachine):
         self.ask(TEXTS[0], before[-1] if again == 1 and before else REPLIES[reply])
 
     @precondition(_faulty)
+    @rule(kind=st.integers(0, 1), keep=st.integers(0, 11))
+    def broken_tool_turn(self, kind: int, keep: int) -> None:
+        """A turn with a tool that breaks, or which the user stops."""
+        streams = self._search.streams
+        self._arm(Arm(streams[kind % len(streams)], 0, keep))
+        self.uses_tool(0, 0)
+
+    @precondition(_faulty)
+    @rule(model=st.integers(0, 5), back=st.integers(0, 7), pick=st.integers(0, 15))
+    def dies_in_a_tool_turn(self, model: int, back: int, pick: int) -> None:
+        """The machine ends while a turn runs its tool, or just after."""
+        self.uses_tool(0, 0)
+        self.power_loss(model, back, pick)
+
+    @precondition(_faulty)
     @rule(ops=st.integers(1, 8))
     def full_disk(self, ops: int) -> None:
         """No room for a while."""
@@ -300,6 +326,9 @@ def bound(machine: type[SessionMachine], search: Search, name: str) -> type[Sess
         "says_much": has("append"),
         "asks": has("turn"),
         "broken_turn": has("turn") and bool(search.streams),
+        "uses_tool": has("turn") and able.tools,
+        "broken_tool_turn": has("turn") and able.tools and bool(search.streams),
+        "dies_in_a_tool_turn": has("turn") and able.tools and bool(search.deaths),
         "says_huge": has("append") and search.long,
         "batch": has("append_many"),
         "commit": has("commit"),

@@ -14,7 +14,19 @@ from pytest_durability.arming import Arm
 from pytest_durability.explore.drawn import TEXTS
 from pytest_durability.tokens import find, mark
 from pytest_durability.verdict import Anomaly
-from pytest_durability.workload import Append, AppendMany, Commit, FullDisk, On, PowerLoss, Reload, Say, Together, replace_says
+from pytest_durability.workload import (
+    Append,
+    AppendMany,
+    Ask,
+    Commit,
+    FullDisk,
+    On,
+    PowerLoss,
+    Reload,
+    Say,
+    Together,
+    replace_says,
+)
 
 ATTEMPTS = 1000
 """So many stories are tried for one finding."""
@@ -112,10 +124,11 @@ def _plainer(part: Any) -> Iterator[Any]:
     """Simpler forms of one step."""
     match part:
         case AppendMany(messages=messages):
-            for at in range(len(messages) if len(messages) > 1 else 0):
-                yield AppendMany((*messages[:at], *messages[at + 1 :]))
-            if len(messages) == 1:
-                yield Append(messages[0].role, messages[0].text, messages[0].id)
+            yield from _smaller(messages)
+        case Ask(tool=tool) if tool:
+            yield Ask(part.text, part.reply)
+            if part.meanwhile:
+                yield replace(part, meanwhile="")
         case Commit(keep=keep) if keep:
             yield Commit()
         case FullDisk(ops=ops) if ops > 1:
@@ -128,6 +141,14 @@ def _plainer(part: Any) -> Iterator[Any]:
         case On(step=step):
             yield step
             yield from (replace(part, step=plainer) for plainer in _plainer(step))
+
+
+def _smaller(messages: tuple[Say, ...]) -> Iterator[Append | AppendMany]:
+    """One message less, or the only one by itself."""
+    if len(messages) == 1:
+        yield Append(messages[0].role, messages[0].text, messages[0].id)
+        return
+    yield from (AppendMany((*messages[:at], *messages[at + 1 :])) for at in range(len(messages)))
 
 
 def _fewer_at_once(steps: tuple[Any, ...]) -> Iterator[Together]:

@@ -13,6 +13,7 @@ from pytest_durability.history import Lane, Op, Outcome
 from pytest_durability.observation import plain
 from pytest_durability.report.together import Group, columns, groups
 from pytest_durability.report.words import WIDTH, fit
+from pytest_durability.tokens import find
 from pytest_durability.turn import DELIVERED
 from pytest_durability.verdict import LostDelivered, Result
 
@@ -132,7 +133,7 @@ def unread(result: Result) -> set[int]:
     call, lost, said = result.anomaly.witnesses[0], set[int](), ""
     for op in happened(result):
         if op.lane is Lane.STREAM and op.kind == DELIVERED and op.call == call:
-            said += op.target
+            said = op.target if find(op.target) else said + op.target  # a reply begins with its mark
             if not any(plain(said.strip()) in line for line in result.observed):
                 lost.add(op.seq)
     return lost

@@ -1,7 +1,7 @@
 """The reference transcript with planted bugs, driven turn by turn by the harness: each is caught in its story, the sound one in none.
 
-The bugs that are not here need what a turn of the harness does not do: tools, messages that are amended, a source that rows are
-reconciled with, or a reader who looks at a notice.
+The bugs that are not here need what a turn of the harness does not do: messages that are amended, a source that rows are
+reconciled with, a clock that stands still, or a reader who looks at a notice.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from typing import NamedTuple
 
 import pytest
 
-from pytest_durability import Schedule, Workload
+from pytest_durability import Ask, Schedule, Workload
 from pytest_durability.explore.examine import Examiner
 from pytest_durability.explore.search import at_boundary
 from pytest_durability.runner import Runner
 from pytest_durability.verdict import Anomaly
 from pytest_durability.world.arena import Arena
 from tests.planted.transcripts import VARIANTS, Sound
-from tests.reference_impl.transcript_adapter import ReferenceTranscript
+from tests.reference_impl.transcript_adapter import ReferenceTools, ReferenceTranscript
 
 ONE = 'Ask("zu1z one", "za1z the first answer")'
 TWO = f'{ONE}; Ask("zu2z two", "za2z the second answer")'
 SPLIT = f'{TWO}; Commit(1); Ask("zu3z three", "za3z the third answer")'
 AGAIN = 'Ask("zu1z one", "za1z yes"); Ask("zu2z two", "za1z yes")'
+
+TOOL = 'Ask("zu1z one", "za1z one moment", "zt1z 42", "za2z it is 42")'
+TYPED = f'{ONE}; Append("user", "zu7z more"); Ask("zu2z two", "za2z two"); Commit(3); Ask("zu3z three", "za3z three")'
 
 
 class Story(NamedTuple):
@@ -51,17 +54,22 @@ MATRIX = {
         f'{ONE}; Commit(0); Ask("zu2z two", "za2z yes")', 'WriteError("create:state.db.lock:1")', "SilentEmpty"
     ),
     "EndsFirst": Story(f"{ONE}; Commit(0)", "", "Unloadable"),
+    "BackfillsByRole": Story(TOOL, 'CutStream(0, 20, "reset")', "LostDelivered"),
+    "TrustsTheList": Story(TOOL, "", "UnansweredCall"),
+    "RepairsMemory": Story(TYPED, "", "Duplicate"),
 }
 """The stories are the shortest ones known; each crash state of a killed process is judged."""
 
 
 def found(kind, story) -> str:
     """The name of what is wrong in a story, or empty."""
-    adapter = type(kind.__name__, (ReferenceTranscript,), {"kind": kind})
+    workload = Workload.parse(story.workload)
+    base = ReferenceTools if any(isinstance(step, Ask) and step.tool for step in workload) else ReferenceTranscript
+    adapter = type(kind.__name__, (base,), {"kind": kind})
     with Arena() as arena:
         runner = Runner(adapter, arena)
         try:
-            case = runner.prepare(Workload.parse(story.workload), Schedule.parse(story.schedule))
+            case = runner.prepare(workload, Schedule.parse(story.schedule))
         except Anomaly as anomaly:  # it goes wrong without any fault
             return type(anomaly).__name__
         assert case.unfired == ()

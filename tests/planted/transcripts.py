@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from contextlib import suppress
 from dataclasses import replace
 
@@ -81,16 +82,39 @@ class Clamped(Sound):
     writer_kind = ClampedWriter
 
 
+class Addresses:
+    """Addresses as an allocator gives them that reuses the first free one, so that it does not depend on luck which is reused."""
+
+    def __init__(self):
+        self.slots, self.kept = [], set()
+
+    def of(self, message):
+        """The address of an object; one that nobody else holds any more has given up its own."""
+        for slot, held in enumerate(self.slots):
+            if held is message:
+                return slot
+        for slot in range(len(self.slots)):
+            if sys.getrefcount(self.slots[slot]) <= 2:
+                self.slots[slot] = message
+                return slot
+        self.slots.append(message)
+        return len(self.slots) - 1
+
+
 class KeepsAddresses(Sound):
     """Knows what it wrote by a set of addresses, which outlive the objects."""
 
     class writer_kind(Writer):  # noqa: D106, N801  a hook
+        @property
+        def addresses(self):
+            return self.__dict__.setdefault("_addresses", Addresses())
+
         def _has_row(self, message):
-            return id(message) in self.__dict__.setdefault("kept", set())
+            return self.addresses.of(message) in self.addresses.kept
 
         def follow(self, session_id, placed):
             super().follow(session_id, placed)
-            self.__dict__.setdefault("kept", set()).update(id(message) for message, _, _ in placed)
+            self.addresses.kept.update(self.addresses.of(message) for message, _, _ in placed)
 
 
 class StampsUnseen(Sound):

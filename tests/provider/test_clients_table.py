@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_durability.dialects.cuts import HOWS, POINTS
+from tests.planted.transcripts import VARIANTS
 
 HERE = Path(__file__).resolve()
 spec = importlib.util.spec_from_file_location("demo_cuts", HERE.parents[2] / "demo" / "cuts.py")
@@ -78,7 +79,17 @@ def test_the_openai_accumulator_notices_a_reply_that_did_not_complete(end):
 
 
 def test_the_table_is_printed(capsys):
-    """The lines name the cut, how much was shown, and what surfaced."""
+    """The lines name the cut, how much was shown, how many turns kept it, and what surfaced."""
     pytest.importorskip("openai")
     lines = cuts.table(cuts.COLUMNS[:1], {("reset", "after-text"): cuts.cut_script("after-text", "reset")})
-    assert lines[1].split() == ["reset", "after-text", "25", "APIConnectionError"]
+    assert lines[1].split() == ["reset", "after-text", "25", "2/2", "APIConnectionError"]
+
+
+@pytest.mark.parametrize("by", ["sync", "async"])
+def test_a_turn_that_does_not_keep_what_was_shown_is_told(monkeypatch, by):
+    """With the reference agent the text is there once; with one that notes the interruption in its place it is not."""
+    script = cuts.cut_script("between-events", "reset")
+    column = next(column for column in cuts.COLUMNS if cuts.installed(column))
+    assert cuts.kept(column, script, by=by)
+    monkeypatch.setattr(cuts, "Agent", VARIANTS["StoresSentinel"])
+    assert not cuts.kept(column, script, by=by)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
 
 from pytest_durability import Message, Promise
 from reference_impl.durable import Durable, LockedError
-from reference_impl.transcript import Agent, Done, Text
+from reference_impl.transcript import Agent, Call, Done, Text
 from reference_impl.transcript.rows import INTERRUPTED, MESSAGE_ID, SYNTHETIC, visible_text
 
 MOMENT = "2026-01-01T00:00:00.000+00:00"
@@ -35,19 +36,25 @@ class ReferenceTranscript:
     refuses = (LockedError,)
     sessions = True
     volatile = ("*-shm", "*-wal")
+    tools = False
     kind = Agent
 
     def open(self, world):
         """Open and recover; an empty root is a new session."""
         ids = Numbers()
         agent = self.kind(world.root, world.session, clock=lambda: MOMENT, ids=ids, disk=Durable(patience=0.2))
-        ids.agent = agent
+        ids.agent, agent.sent = agent, []
         agent.resume()
         return agent
 
     def turn(self, agent, turn):
         """One turn; each piece is yielded when it is in the log of what was shown."""
-        yield from agent.begin(turn.text).run(lambda request: replied(turn.chunks()))
+
+        def model(request):
+            agent.sent = request
+            return replied(turn, tools=self.tools)
+
+        yield from agent.begin(turn.text).run(model, lambda call: turn.effect(call.id))
 
     def append(self, agent, message):
         """One message."""
@@ -76,10 +83,30 @@ class ReferenceTranscript:
         return [as_said(row) for row in agent.archived() if row.get(SYNTHETIC) != "closing"]
 
 
-def replied(chunks):
-    """A reply of bare text as the events of a stream."""
-    yield from map(Text, chunks)
+class ReferenceTools(ReferenceTranscript):
+    """The same, whose turns call tools. Open calls are answered in the request, so that is shown too."""
+
+    tools = True
+
+    def request(self, agent):
+        """What the last request of this life sent, as Chat Completions would be given it."""
+        return {"model": "m", "messages": [as_sent(message) for message in agent.sent]}
+
+
+def replied(turn, *, tools):
+    """A reply as the events of a stream."""
+    yield from map(Text, turn.chunks())
+    yield from (Call(call.id, call.name, json.loads(call.arguments)) for call in (turn.calls if tools else ()))
     yield Done()
+
+
+def as_sent(message):
+    """A message of a request in the form of Chat Completions."""
+    calls = [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": json.dumps(call["arguments"])}}
+        for call in message.get("tool_calls") or ()
+    ]
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def given(message):
@@ -90,4 +117,5 @@ def given(message):
 
 def as_said(row):
     """A row as the harness compares it."""
-    return Message(row["role"], visible_text(row), row[MESSAGE_ID], complete=not row.get(INTERRUPTED))
+    calls, answers = tuple(row.get("tool_calls") or ()), row.get("tool_call_id")
+    return Message(row["role"], visible_text(row), row[MESSAGE_ID], calls, answers, not row.get(INTERRUPTED))

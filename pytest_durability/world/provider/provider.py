@@ -91,6 +91,14 @@ class Provider:
         """What is answered when nothing is scripted; None: such a request is refused with a message that says so."""
         self._script.otherwise = text if text is None or isinstance(text, Reply) else Reply((replies.text(text),))
 
+    def expect(self, rounds: Sequence[tuple[Reply, Cut | None]]) -> None:
+        """Script the replies of a turn in order, each with its cut; whatever is asked after them gets the last one again."""
+        for reply, cut in rounds:
+            waiting = self._add(reply)
+            if cut is not None:
+                waiting.cut(cut.after, cut.how)
+        self.otherwise(rounds[-1][0])
+
     def cut(self, after: int | str = 0, how: str = "eof") -> None:
         """Break the reply that was scripted last (or, if none waits, the next one) after so many characters of its text.
 
