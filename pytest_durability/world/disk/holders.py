@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import sys
 import types
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,9 +23,6 @@ class Place(Protocol):
 
     def back(self, old: Any, new: Any) -> None:
         """Hold `old` again, if `new` is still held."""
-
-    def lasting(self) -> bool:
-        """Whether it is a name of a module, a class or an object, or a variable: remembering it keeps next to nothing alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +43,6 @@ class InDict:
         """See `Place`."""
         self.put(new, old)
 
-    def lasting(self) -> bool:
-        """See `Place`."""
-        module = sys.modules.get(str(self.holder.get("__name__")))
-        if module is not None and vars(module) is self.holder:
-            return True
-        return any(_names_of(owner) is self.holder for owner in gc.get_referrers(self.holder))
-
 
 @dataclass(frozen=True, slots=True)
 class InList:
@@ -68,10 +60,6 @@ class InList:
     def back(self, old: Any, new: Any) -> None:
         """See `Place`."""
         self.put(new, old)
-
-    def lasting(self) -> bool:
-        """See `Place`."""
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +81,6 @@ class InSet:
             self.holder.discard(new)
             self.holder.add(old)
 
-    def lasting(self) -> bool:
-        """See `Place`."""
-        return any(value is self.holder for name, value in vars(sys.modules["os"]).items() if name.startswith("supports_"))
-
 
 @dataclass(frozen=True, slots=True)
 class InCell:
@@ -106,26 +90,30 @@ class InCell:
 
     def put(self, old: Any, new: Any) -> bool:
         """See `Place`."""
-        if self.holder.cell_contents is not old:
+        try:
+            held = self.holder.cell_contents is old
+        except ValueError:  # the variable has no value any more
             return False
-        self.holder.cell_contents = new
-        return True
+        if held:
+            self.holder.cell_contents = new
+        return held
 
     def back(self, old: Any, new: Any) -> None:
         """See `Place`."""
         self.put(new, old)
-
-    def lasting(self) -> bool:
-        """See `Place`."""
-        return True
 
 
 @dataclass(frozen=True, slots=True)
 class InInstance:
     """An attribute of an object, in its dictionary (which may be inlined in it) or in a slot."""
 
-    holder: Any
+    holder: Callable[[], Any]
     name: str
+
+    @classmethod
+    def of(cls, holder: Any, name: str) -> InInstance:
+        """The place does not keep the object alive, if that can be helped."""
+        return cls(_weakly(holder), name)
 
     def put(self, old: Any, new: Any) -> bool:
         """See `Place`.
@@ -133,66 +121,57 @@ class InInstance:
         Raises:
             AttributeError, TypeError: it cannot be set.
         """
-        if own_value(self.holder, self.name) is not old:
+        holder = self.holder()
+        if own_value(holder, self.name) is not old:
             return False
-        object.__setattr__(self.holder, self.name, new)
+        object.__setattr__(holder, self.name, new)
         return True
 
     def back(self, old: Any, new: Any) -> None:
         """See `Place`."""
         self.put(new, old)
-
-    def lasting(self) -> bool:
-        """See `Place`."""
-        return True
 
 
 @dataclass(frozen=True, slots=True)
 class InDefaults:
     """A default value of a function's parameter."""
 
-    function: types.FunctionType
+    function: weakref.ref[types.FunctionType]
 
     def put(self, old: Any, new: Any) -> bool:
         """See `Place`."""
-        defaults = self.function.__defaults__ or ()
+        function = self.function()
+        defaults = (function.__defaults__ or ()) if function is not None else ()
         held = any(value is old for value in defaults)
-        if held:
-            self.function.__defaults__ = tuple(new if value is old else value for value in defaults)
+        if held and function is not None:
+            function.__defaults__ = tuple(new if value is old else value for value in defaults)
         return held
 
     def back(self, old: Any, new: Any) -> None:
         """See `Place`."""
         self.put(new, old)
 
-    def lasting(self) -> bool:
-        """See `Place`."""
-        return True
-
 
 @dataclass(frozen=True, slots=True)
 class InClass:
     """An attribute of a class, perhaps as a static method. Assigned by name: the method cache of the class must be told."""
 
-    owner: type
+    owner: weakref.ref[type]
     name: str
 
     def put(self, old: Any, new: Any) -> bool:
         """See `Place`."""
-        value = vars(self.owner).get(self.name)
+        owner = self.owner()
+        value = vars(owner).get(self.name) if owner is not None else None
         inner = value.__func__ if isinstance(value, staticmethod) else value
         if inner is not old:
             return False
-        setattr(self.owner, self.name, staticmethod(new) if isinstance(value, staticmethod) else new)
+        setattr(owner, self.name, staticmethod(new) if isinstance(value, staticmethod) else new)
         return True
 
     def back(self, old: Any, new: Any) -> None:
         """See `Place`."""
         self.put(new, old)
-
-    def lasting(self) -> bool:
-        """See `Place`."""
-        return True
 
 
 def own_value(holder: Any, name: str) -> Any:
@@ -203,8 +182,31 @@ def own_value(holder: Any, name: str) -> Any:
         return None
 
 
-def _names_of(owner: Any) -> Any:
-    """The dictionary in which a function keeps the defaults of its keywords, and anything else its attributes."""
-    if isinstance(owner, types.FunctionType):
-        return owner.__kwdefaults__
-    return own_value(owner, "__dict__")
+def anchored(places: Sequence[tuple[int, Place]]) -> tuple[tuple[int, Place], ...]:
+    """The same places, to be remembered: what is in the dictionary of an object is an attribute of it, and ends with it."""
+    held = [place.holder for _, place in places if isinstance(place, InDict) and not _of_module(place.holder)]
+    names = {id(holder): holder for holder in held}
+    owners: dict[int, Any] = {}
+    for owner in gc.get_referrers(*names.values()) if names else ():
+        if not isinstance(owner, (types.FunctionType, types.ModuleType, type)):
+            own = own_value(owner, "__dict__")
+            if id(own) in names:
+                owners[id(own)] = owner
+    return tuple(
+        (index, InInstance.of(owners[id(place.holder)], place.key))
+        if isinstance(place, InDict) and id(place.holder) in owners
+        else (index, place)
+        for index, place in places
+    )
+
+
+def _of_module(holder: dict[Any, Any]) -> bool:
+    module = sys.modules.get(str(holder.get("__name__")))
+    return module is not None and vars(module) is holder
+
+
+def _weakly(item: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(item)
+    except TypeError:  # its class has slots, and none for that
+        return lambda: item

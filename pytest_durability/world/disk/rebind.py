@@ -10,12 +10,24 @@ import gc
 import operator
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_durability.errors import RecorderError
-from pytest_durability.world.disk.holders import InCell, InClass, InDefaults, InDict, InInstance, InList, InSet, Place, own_value
+from pytest_durability.world.disk.holders import (
+    InCell,
+    InClass,
+    InDefaults,
+    InDict,
+    InInstance,
+    InList,
+    InSet,
+    Place,
+    anchored,
+    own_value,
+)
 
 _SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 _OWN = "pytest_durability.world.disk.real"
@@ -25,7 +37,7 @@ _OWN = "pytest_durability.world.disk.real"
 class Known:
     """Where functions were held: how many references each had before, and (number of the function, place) for each place.
 
-    A search forgets them first, so that places which nobody else keeps end there.
+    A search forgets them first, so that a container which nobody else keeps ends there.
     """
 
     holds: tuple[int, ...] = ()
@@ -64,9 +76,7 @@ class Rebinding:
         refusal = self._apply()
         if refusal is not None:
             raise refusal  # from here, so that the traceback keeps none of the containers alive
-        places = {id(getattr(place, "holder", place)): place for _, place in self._done}
-        if all(place.lasting() for place in places.values()):
-            known.holds, known.places = holds, tuple(self._done)
+        known.holds, known.places = holds, anchored(self._done)
 
     def _again(self, places: tuple[tuple[int, Place], ...]) -> bool:
         if all(self._put(index, place) for index, place in places):
@@ -134,7 +144,7 @@ class Rebinding:
         names = [*getattr(holder, "__dict__", ()), *_slots(type(holder))] if not isinstance(holder, type) else []
         before = len(self._done)
         try:
-            self._all([(name, own_value(holder, name)) for name in names], lambda name: InInstance(holder, name))
+            self._all([(name, own_value(holder, name)) for name in names], lambda name: InInstance.of(holder, name))
         except (AttributeError, TypeError):
             return False
         return len(self._done) > before
@@ -144,7 +154,7 @@ class Rebinding:
         before = len(self._done)
         for owner in owners:
             if isinstance(owner, types.FunctionType) and isinstance(inner, tuple) and owner.__defaults__ is inner:
-                self._all([(None, value) for value in inner], lambda _, owner=owner: InDefaults(owner))  # type: ignore[misc]
+                self._all([(None, value) for value in inner], lambda _, owner=owner: InDefaults(weakref.ref(owner)))  # type: ignore[misc]
             elif isinstance(owner, type) and isinstance(inner, dict):
                 self._rebind_class(owner)
             elif isinstance(inner, staticmethod) and isinstance(owner, dict):
@@ -155,7 +165,7 @@ class Rebinding:
 
     def _rebind_class(self, owner: type) -> None:
         held = [(name, value.__func__ if isinstance(value, staticmethod) else value) for name, value in vars(owner).items()]
-        self._all(held, lambda name: InClass(owner, name))
+        self._all(held, lambda name: InClass(weakref.ref(owner), name))
 
     def _matters(self, holder: Any) -> bool:
         """Whether a place that could not be rebound may be called for a strict function."""

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
+import weakref
 
 import pytest
 
@@ -204,18 +205,20 @@ def test_where_functions_are_held_is_remembered(module, synced, searched):
 
 def test_a_place_that_moved_is_found(module, synced, searched):
     """As many hold the function as before, but not the same ones."""
-    early = module("import os\nsync, calls = os.fsync, {}")
+    early = module("import os\nclass Disk: pass\ndisk = Disk()\ndisk.sync, calls = os.fsync, {}")
+    gone = weakref.ref(early.disk)
     for _ in range(2):
         with interposed():
-            assert synced(early.sync)
-    early.calls["sync"] = early.sync
-    del early.sync
+            assert synced(early.disk.sync)
+    early.calls["sync"] = early.disk.sync
+    del early.disk
     searched.clear()
     for _ in range(2):
         with interposed():
             assert synced(early.calls["sync"])
         assert early.calls["sync"] is real.fsync
-    assert searched == [1, 1], "a dictionary that is nobody's names is not remembered: that would keep alive what it holds"
+    assert searched == [1]
+    assert gone() is None, "what is remembered keeps no object alive"
 
 
 @pytest.mark.parametrize("call", ["fsync", "fdatasync", "sync"])
