@@ -154,10 +154,17 @@ class InDefaults:
 
 @dataclass(frozen=True, slots=True)
 class InClass:
-    """An attribute of a class, perhaps as a static method. Assigned by name: the method cache of the class must be told."""
+    """An attribute of a class, perhaps as the static method `first`. Assigned by name: the class's method cache must be told."""
 
     owner: weakref.ref[type]
     name: str
+    first: staticmethod[Any, Any] | None
+
+    @classmethod
+    def of(cls, owner: type, name: str) -> InClass:
+        """The attribute as it is now."""
+        value = vars(owner)[name]
+        return cls(weakref.ref(owner), name, value if isinstance(value, staticmethod) else None)
 
     def put(self, old: Any, new: Any) -> bool:
         """See `Place`."""
@@ -166,7 +173,10 @@ class InClass:
         inner = value.__func__ if isinstance(value, staticmethod) else value
         if inner is not old:
             return False
-        setattr(owner, self.name, staticmethod(new) if isinstance(value, staticmethod) else new)
+        if self.first is not None and self.first.__func__ is new:
+            setattr(owner, self.name, self.first)
+        else:
+            setattr(owner, self.name, staticmethod(new) if isinstance(value, staticmethod) else new)
         return True
 
     def back(self, old: Any, new: Any) -> None:

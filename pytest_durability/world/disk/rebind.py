@@ -165,7 +165,7 @@ class Rebinding:
 
     def _rebind_class(self, owner: type) -> None:
         held = [(name, value.__func__ if isinstance(value, staticmethod) else value) for name, value in vars(owner).items()]
-        self._all(held, lambda name: InClass(weakref.ref(owner), name))
+        self._all(held, lambda name: InClass.of(owner, name))
 
     def _matters(self, holder: Any) -> bool:
         """Whether a place that could not be rebound may be called for a strict function."""

@@ -168,12 +168,15 @@ EARLY = {
 def test_an_early_bound_fsync_is_caught(module, synced, source):
     """A sync through a name that was bound before patching is recorded, and the name is restored afterwards."""
     early = module(source)
+    names = vars(early.Disk) if hasattr(early, "Disk") else {}
+    disk = {name: value for name, value in names.items() if isinstance(value, staticmethod)}
     with interposed():  # forgets the places of earlier tests, and remembers those of this one
         pass
     before, places = state(), sys.getrefcount(real.fsync)
     with interposed():
         assert synced(early.sync)
     assert (state(), sys.getrefcount(real.fsync)) == (before, places)
+    assert all(vars(early.Disk)[name] is value for name, value in disk.items())
     with tempfile.TemporaryFile() as file:
         assert early.sync(file.fileno()) is None
 
