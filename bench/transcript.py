@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,14 @@ def swept(context: Context) -> SweepReport | None:
     return None
 
 
-def searched(seconds: float, context: Context) -> tuple[int, int, int, bool]:
+def searched(adapter: Any, models: Sequence[str], seconds: float, context: Context) -> tuple[int, int, int, bool]:
     """Batches of the deep profile until the time is over: seeds, examples, states, and whether nothing was found."""
     end, seeds, examples, states, clean = time.process_time() + seconds, 0, 0, 0, True
     while clean and (time.process_time() < end or not seeds):
         seeds += 1
         deep = Context(directory=context.directory, seed=seeds, profile="deep")
         try:
-            report = check(ReferenceTools, models=list(MODELS), max_examples=BATCH, seed=seeds, context=deep)
+            report = check(adapter, models=list(models), max_examples=BATCH, seed=seeds, context=deep)
             examples, states = examples + report.examples, states + report.states
         except* Anomaly as group:
             _tell(group)
@@ -96,7 +97,7 @@ def main() -> int:
                 f"{model.model:14} {model.crash_points} crash points, {model.states} states, "
                 f"{model.deeper} more during healing, {model.findings} findings"
             )
-        seeds, examples, more, clean = searched(seconds, context)
+        seeds, examples, more, clean = searched(ReferenceTools, MODELS, seconds, context)
     print(
         f"search, profile deep: {examples} stories from {seeds} seeds, {more} states, {'nothing' if clean else 'SOMETHING'} found"
     )
