@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,7 +19,6 @@ from pytest_durability.errors import AdapterError, DurabilityError
 from pytest_durability.faults import role_of
 from pytest_durability.history import History, Lane, Op
 from pytest_durability.incarnation import FAILURES, AdapterFactory, Incarnation, failure
-from pytest_durability.next_request import next_request
 from pytest_durability.observation import Asked, Failure, Observation, Onward, Row
 from pytest_durability.tokens import mark
 from pytest_durability.turn import EFFECT, Turn
@@ -89,7 +89,7 @@ class Reopener:
 
     def look(self, image: Image, key: str | None = None, session: str = SESSION) -> Look:
         """What an open of `image` shows; remembered by content (`key`: the image's key, if known) and session."""
-        key = (key or image.key()) + _shared(image) + (f"@{session}" if session != SESSION else "")
+        key = _key(image, key, session)
         found = self._looks.get(key)
         if found is None:
             if len(self._looks) >= REMEMBERED:
@@ -99,7 +99,7 @@ class Reopener:
 
     def twin(self, image: Image, key: str | None = None, session: str = SESSION) -> Observation | None:
         """What another open of the same content shows, which draws other random numbers; None if enough were tried."""
-        key = f"{key or image.key()}@{session}"
+        key = _key(image, key, session)
         if key not in self._twins and len(self._twins) < TWINS + self.opened // ONE_IN:
             look = self.open_now(image, session=session, life=TWIN)
             self._twins[key] = Observation(look.rows, look.failure, look.archived, asked=look.asked)
@@ -115,6 +115,17 @@ class Reopener:
         return cast("Look", self._run(self._open_here, image, healthy, session, life))
 
     def _open_here(self, image: Image, healthy: bool, session: str, number: int) -> Look:  # noqa: FBT001  passed on by position
+        with self._living(image, session, number) as (life, recorder):
+            found = self._read(life, healthy=healthy)
+        failed = found.failure or _damaged(recorder)
+        healing = tuple(recorder.history.lane(Lane.DISK))
+        wrote = any(op.effect is not None for op in healing)
+        after = recorder.tree.image() if wrote else None
+        return Look(found.rows, found.archived, failed, after, healing if wrote else (), found.asked, found.records)
+
+    @contextmanager
+    def _living(self, image: Image, session: str, number: int) -> Iterator[tuple[Incarnation, Recorder]]:
+        """A life on a disk content, recorded, which dies at the end of the block; the time in it is the store's."""
         self._arena.mount(image)
         self._arena.entropy.reseed(number)
         history = History()
@@ -123,17 +134,12 @@ class Reopener:
         recorder.start()
         start = time.process_time()
         try:
-            found = self._read(life, healthy=healthy)
+            yield life, recorder
         finally:
             self.seconds += time.process_time() - start
             recorder.kill()
             recorder.stop()
             self._arena.bury(life)
-        failed = found.failure or _damaged(recorder)
-        healing = tuple(op for op in history if op.lane is Lane.DISK)
-        wrote = any(op.effect is not None for op in healing)
-        after = recorder.tree.image() if wrote else None
-        return Look(found.rows, found.archived, failed, after, healing if wrote else (), found.asked, found.records)
 
     def _read(self, life: Incarnation, *, healthy: bool) -> _Read:
         found, has = _Read(), self._able.members.__contains__
@@ -171,13 +177,17 @@ class Reopener:
             found.asked = self._asked(life)
 
     def _asked(self, life: Incarnation) -> Asked | None:
-        return next_request(life, self._able.refuses, str(self._arena.root)) if "request" in self._able.members else None
+        if "request" not in self._able.members:
+            return None
+        from pytest_durability.next_request import next_request  # with all rules, which most adapters have no use for
+
+        return next_request(life, self._able.refuses, str(self._arena.root))
 
     def onward(self, image: Image, session: str = SESSION) -> Onward | None:
         """One more turn on a disk content, for stores whose turns call tools; remembered by content."""
         if not self._able.tools or "turn" not in self._able.members:
             return None
-        key = image.key() + _shared(image) + f"@{session}"
+        key = _key(image, None, session)
         found = self._onward.get(key)
         if found is None:
             if len(self._onward) >= REMEMBERED:
@@ -186,34 +196,22 @@ class Reopener:
         return found
 
     def _go_on(self, image: Image, session: str) -> Onward:
-        self._arena.mount(image)
-        self._arena.entropy.reseed(LIFE)
-        history = History()
-        recorder = Recorder(self._arena.root, history, image)
-        world = World(self._arena, history, session=session)
-        life = Incarnation(self._factory, world)
-        recorder.start()
-        start = time.process_time()
         rows: tuple[Row, ...] | None = None
         asked: Asked | None = None
         failed: Failure | None = None
-        try:
-            life.open()
-            if "heal" in self._able.members:
-                life.call("heal")
-            converse(life, asked_once_more(world))
-            rows = life.rows()
-            asked = self._asked(life)
-        except DurabilityError:
-            raise
-        except FAILURES as error:  # whatever leaves the store is what we came to see
-            failed = failure("turn", error, self._able.refuses, str(self._arena.root))
-        finally:
-            self.seconds += time.process_time() - start
-            recorder.kill()
-            recorder.stop()
-            self._arena.bury(life)
-        effects = tuple(op.target for op in history if op.lane is Lane.STREAM and op.kind == EFFECT)
+        with self._living(image, session, LIFE) as (life, recorder):
+            try:
+                life.open()
+                if "heal" in self._able.members:
+                    life.call("heal")
+                converse(life, asked_once_more(life.world))
+                rows = life.rows()
+                asked = self._asked(life)
+            except DurabilityError:
+                raise
+            except FAILURES as error:  # whatever leaves the store is what we came to see
+                failed = failure("turn", error, self._able.refuses, str(self._arena.root))
+        effects = tuple(op.target for op in recorder.history.lane(Lane.STREAM) if op.kind == EFFECT)
         return Onward(effects, rows, asked, failed)
 
     def observe(self, image: Image, key: str | None = None, volatile: Iterable[str] = (), session: str = SESSION) -> Observation:
@@ -255,6 +253,11 @@ def _damaged(recorder: Recorder) -> Failure | None:
 
     found = damage_of(recorder.tree.image())
     return Failure("integrity_check", "DatabaseDamaged", "; ".join(found)[:200], "") if found else None
+
+
+def _key(image: Image, key: str | None, session: str) -> str:
+    """What an open of a session depends on; `key`: the image's key, if known."""
+    return (key or image.key()) + _shared(image) + (f"@{session}" if session != SESSION else "")
 
 
 def _shared(image: Image) -> str:
