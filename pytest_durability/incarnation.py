@@ -50,10 +50,7 @@ class Incarnation:
         Raises:
             AdapterError: the adapter returned something that is no sequence of `Message`.
         """
-        value = self.call(name)
-        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-            raise _wrong_type(self.adapter, name, value)
-        return tuple([_row(self.adapter, name, item) for item in value])
+        return self._rows(name, self.call(name))
 
     def records(self) -> tuple[tuple[str, tuple[Row, ...]], ...]:
         """What the other records of the conversation hold, by name.
@@ -64,12 +61,12 @@ class Incarnation:
         value = self.call("records")
         if not isinstance(value, Mapping):
             raise _wrong_type(self.adapter, "records", value)
-        found = []
-        for name, items in value.items():
-            if isinstance(items, (str, bytes)) or not isinstance(items, Sequence):
-                raise _wrong_type(self.adapter, "records", items)
-            found.append((str(name), tuple([_row(self.adapter, "records", item) for item in items])))
-        return tuple(found)
+        return tuple((str(name), self._rows("records", items)) for name, items in value.items())
+
+    def _rows(self, name: str, value: Any) -> tuple[Row, ...]:
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+            raise _wrong_type(self.adapter, name, value)
+        return tuple([_row(self.adapter, name, item) for item in value])
 
     def settle(self, value: Any) -> Any:
         """Await what an adapter returned, on this life's loop, if it is awaitable."""
