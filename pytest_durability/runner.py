@@ -239,6 +239,10 @@ class Runner:
         )
         if anomaly is None:
             return None
+        return self._of_run(case, anomaly)
+
+    def _of_run(self, case: Case, anomaly: Anomaly, **shown: Any) -> Anomaly:
+        """A finding about a whole run, and no crash state, with its result; `shown`: what else belongs there."""
         anomaly.because = (*anomaly.because, *remarks(case.workload))
         anomaly.result = Result(
             adapter=self.able.name,
@@ -247,6 +251,7 @@ class Runner:
             history=case.history,
             verdict=Verdict.INVALID,
             anomaly=anomaly,
+            **shown,
         )
         return anomaly
 
@@ -276,18 +281,8 @@ class Runner:
             )
         if anomaly is None:
             return None
-        anomaly.because = (*anomaly.because, *remarks(case.workload))
-        anomaly.result = Result(
-            adapter=self.able.name,
-            workload=case.workload,
-            schedule=case.schedule,
-            history=case.history,
-            verdict=Verdict.INVALID,
-            anomaly=anomaly,
-            expected=tuple(entry_line(entry.token, entry.say.role, entry.say.text) for entry in case.ledger.at(end).must),
-            observed=observed_lines(seen),
-        )
-        return anomaly
+        due = tuple(entry_line(entry.token, entry.say.role, entry.say.text) for entry in case.ledger.at(end).must)
+        return self._of_run(case, anomaly, expected=due, observed=observed_lines(seen))
 
     def canary(self, case: Case) -> None:
         """Open an empty root after a recording: anything that was said before can only come from memory.
