@@ -62,22 +62,7 @@ class Durability:
             return call.replay_instead(adapter, call.options.replay)
         from pytest_durability.explore.gate import check
 
-        told = call.marker
-        seed = call.asked_seed(seed)
-        call.note("seed", str(call.context.seed if seed is None else seed))
-        report = call.run(
-            lambda: check(
-                adapter,
-                faults=faults,
-                models=models,
-                max_examples=told.get("max_examples") if max_examples is None else max_examples,
-                seed=seed,
-                isolation=told.get("isolation", "same") if isolation is None else isolation,
-                context=call.context,
-            )
-        )
-        call.note_sweep(report)
-        return report
+        return call.search(check, adapter, max_examples, seed, isolation, faults=faults, models=models)
 
     def run_machine(
         self,
@@ -101,22 +86,7 @@ class Durability:
 
         if call.options.replay is not None:
             return call.replay_instead(machine.adapter, call.options.replay)
-        told = call.marker
-        seed = call.asked_seed(seed)
-        call.note("seed", str(call.context.seed if seed is None else seed))
-        report = call.run(
-            lambda: run_machine(
-                machine,
-                faults=faults,
-                models=models,
-                max_examples=told.get("max_examples") if max_examples is None else max_examples,
-                seed=seed,
-                isolation=told.get("isolation", "same") if isolation is None else isolation,
-                context=call.context,
-            )
-        )
-        call.note_sweep(report)
-        return report
+        return call.search(run_machine, machine, max_examples, seed, isolation, faults=faults, models=models)
 
     def sweep(
         self,
@@ -222,6 +192,32 @@ class _Call:
         """The seed that somebody asked for, the closest one; None if nobody did, so that earlier failures are tried too."""
         asked = self.marker.get("seed", self.options.seed if self.options.seeded else None)
         return asked if seed is None else seed
+
+    def search(
+        self,
+        search: Callable[..., SweepReport],
+        subject: Any,
+        max_examples: int | None,
+        seed: int | None,
+        isolation: str | None,
+        **asked: Any,
+    ) -> SweepReport:
+        """Search with what the call says, else the marker, else the options; what was done is noted."""
+        __tracebackhide__ = True
+        seed = self.asked_seed(seed)
+        self.note("seed", str(self.context.seed if seed is None else seed))
+        report = self.run(
+            lambda: search(
+                subject,
+                max_examples=self.marker.get("max_examples") if max_examples is None else max_examples,
+                seed=seed,
+                isolation=self.marker.get("isolation", "same") if isolation is None else isolation,
+                context=self.context,
+                **asked,
+            )
+        )
+        self.note_sweep(report)
+        return report
 
     def run(self, action: Callable[[], T]) -> T:
         """Do it; a finding or a misuse then seems to come from the line of the user's test, not from inside the harness."""
