@@ -14,9 +14,10 @@ from pytest_durability.faults import Schedule
 from pytest_durability.history import Lane
 from pytest_durability.report.timeline import timeline
 from pytest_durability.runner import Runner
-from pytest_durability.verdict import Anomaly, LostDelivered, VacuousRun, Wedged
+from pytest_durability.verdict import LostDelivered, VacuousRun, Wedged
 from pytest_durability.world.arena import Arena
 from tests.planted import streams
+from tests.planted.found import findings
 
 KILL = ["process-kill"]
 HEALTHY = ["SavesAlways", "SavesAlwaysAsync", "SavesAlwaysCallback", "SavesAlwaysTask", "LeavesNotices", "AsksOverHttp"]
@@ -34,16 +35,6 @@ TURN = Workload((Ask("zu1z hello", "za1z three findings"),))
 def context(tmp_path):
     """Cases go to a directory of their own."""
     return Context(directory=tmp_path / "cases", rootdir=tmp_path)
-
-
-def findings(question) -> list[Anomaly]:
-    """All fatal anomalies of a call."""
-    found: list[Anomaly] = []
-    try:
-        question()
-    except* Anomaly as group:
-        found.extend(group.exceptions)
-    return found
 
 
 def played(store, *faults, workload=TURN):

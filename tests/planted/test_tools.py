@@ -13,9 +13,10 @@ from pytest_durability.explore.sweep import sweep
 from pytest_durability.faults import CutStream, Schedule
 from pytest_durability.history import Lane
 from pytest_durability.runner import Runner
-from pytest_durability.verdict import Anomaly, EffectRepeated, StoresDisagree, UnansweredCall
+from pytest_durability.verdict import EffectRepeated, StoresDisagree, UnansweredCall
 from pytest_durability.world.arena import Arena
 from tests.planted import streams, tools
+from tests.planted.found import findings
 
 KILL = ["process-kill"]
 MATRIX = {
@@ -45,16 +46,6 @@ NEXT = Ask("zu2z and then?", "za3z nothing more")
 def context(tmp_path):
     """Cases go to a directory of their own."""
     return Context(directory=tmp_path / "cases", rootdir=tmp_path)
-
-
-def findings(question) -> list[Anomaly]:
-    """All fatal anomalies of a call."""
-    found: list[Anomaly] = []
-    try:
-        question()
-    except* Anomaly as group:
-        found.extend(group.exceptions)
-    return found
 
 
 @pytest.mark.parametrize("name", MATRIX)
