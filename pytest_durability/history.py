@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-import threading
+from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -164,7 +164,7 @@ class _Shared(History):
     """A history that several threads add to."""
 
     __slots__ = ()
-    _lock = threading.Lock()
+    _lock = allocate_lock()
 
     def add(self, *args: Any, **details: Any) -> Op:
         """As `History.add`, one at a time."""

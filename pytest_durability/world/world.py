@@ -158,12 +158,14 @@ def open_world(
                 why="the test would pass without what it asks for",
                 fix=f"leave {name} out" + ("; check and sweep take isolation='process'" if name == "isolation" else ""),
             )
+    from pytest_durability.world.turns.locks import own_locks
+
     with Arena(seed, disk) as arena:
         history = History()
         simulated = SimDisk(arena, history)
         with _clock(clock) as ticking, simulated.recording():
             world = World(arena, history, disk=simulated, provider=_provider(provider, history), clock=ticking)
-            with world._serving():  # noqa: SLF001  a world of an adapter does not end like this
+            with world._serving(), own_locks():  # noqa: SLF001  a world of an adapter does not end like this
                 yield world
 
 

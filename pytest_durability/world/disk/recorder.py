@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-import threading
 import weakref
+from _thread import RLock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -50,7 +50,7 @@ class Recorder:
         self.gate = gate
         self.recording = record
         self.running = False
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.tree = Tree.from_image(initial)
         self.paths = Paths(self.root, self.tree)
         self.descriptors = Descriptors(self.paths, self.tree)

@@ -7,7 +7,7 @@ answered and noted in one way; ids and times come from a counter, so the same re
 from __future__ import annotations
 
 import json
-import threading
+from _thread import RLock
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ class Provider:
         self.chunk_size: int | None = None
         self._judge = Judge(strict)
         self._script = Script()
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._server: Server | None = None
         self._living: set[Exchange] = set()
 

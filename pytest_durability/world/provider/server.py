@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+from _thread import allocate_lock
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -34,7 +35,7 @@ class Server:
         self._port = self._listener.getsockname()[1]
         self._connections: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._closed = False
         self._start(self._accept)
 

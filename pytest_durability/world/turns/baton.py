@@ -23,6 +23,12 @@ LIMIT = 100_000
 STILL = 0.05
 """Seconds for which a thread has to stand still, in one and the same place, to be held to wait for something."""
 
+LOOKS_STILL = 50
+"""How often a thread that moved may be looked at within that time."""
+
+LOOKS = 1000
+"""How often one is looked at before it is left to itself."""
+
 _RUNNING, _READY, _LOCKED, _STILL, _OVER = "running", "ready", "locked", "still", "over"
 real_lock = _thread.allocate_lock
 
@@ -41,7 +47,7 @@ class _Gone(BaseException):
 class _Turn:
     """One thread: what it does now, the lock it waits for, and how it ended. `adopted`: it was started by another one."""
 
-    __slots__ = ("adopted", "baton", "began", "error", "name", "over", "started", "state", "thread", "value", "wanted")
+    __slots__ = ("adopted", "baton", "began", "error", "name", "over", "started", "state", "thread", "used", "value", "wanted")
 
     def __init__(self, name: str, *, adopted: bool = False) -> None:
         self.name, self.adopted = name, adopted
@@ -53,6 +59,7 @@ class _Turn:
         self.value: Any = None
         self.error: BaseException | None = None
         self.thread: threading.Thread
+        self.used = 0.0
         self.began = self.over = 0
 
     def free(self) -> bool:
@@ -177,6 +184,7 @@ class Baton:
         """Until all turns are over, and the threads that they started cannot go on; else why not."""
         last = ""
         while True:
+            self._settle()
             ready = [turn for turn in self._turns if self._can_go_on(turn)]
             if not ready:
                 if all(turn.state == _OVER for turn in self._turns if not turn.adopted):
@@ -210,24 +218,45 @@ class Baton:
 
     def _watch(self, turn: _Turn) -> None:
         """Until this thread gives way, is over, or stands still."""
-        before, place = 0.0, None
+        before: _Stand | None = None
         while not self._back.acquire(timeout=STILL):
-            frame = _frame(turn)
-            now, here = _processor_seconds(turn.thread), (frame and (id(frame), frame.f_lasti))
-            if now == before and here == place and asleep(turn.thread.native_id):
+            stand = _stand(turn)
+            if stand == before and asleep(turn.thread.native_id):
                 with self._guard:
                     if turn.state == _RUNNING:
-                        turn.state = _STILL
+                        turn.state, turn.used = _STILL, stand[0]
                         return
-            before, place = now, here
+            before = stand
+
+    def _settle(self) -> None:
+        """What the last step woke goes on first, up to where it gives way: else who is ready depended on who is faster."""
+        for turn in self._turns:
+            if turn.state == _STILL and (_processor_seconds(turn.thread) != turn.used or not asleep(turn.thread.native_id)):
+                self._await(turn)
+
+    @staticmethod
+    def _await(turn: _Turn) -> None:
+        """Until one that was woken gives way or stands still again; no longer than `LOOKS` for one that only looks around."""
+        before: _Stand | None = None
+        same = 0
+        for _ in range(LOOKS):
+            if turn.state != _STILL:
+                return
+            stand = _stand(turn)
+            same = same + 1 if stand == before and asleep(turn.thread.native_id) else 0
+            if same > LOOKS_STILL:
+                break
+            before = stand
+            time.sleep(STILL / LOOKS_STILL)
+        turn.used = _processor_seconds(turn.thread)
 
     def _awaken(self) -> bool:
         """Nobody can go on, so wait a while for one that stands still; whether one moved."""
         still = [turn for turn in self._turns if turn.state == _STILL]
-        for _ in range(1000 if still else 0):
+        for _ in range(LOOKS if still else 0):
             if any(turn.state != _STILL for turn in still):
                 return True
-            time.sleep(STILL / 50)
+            time.sleep(STILL / LOOKS_STILL)
         return False
 
     def _let_go(self) -> None:
@@ -247,6 +276,15 @@ class Baton:
                 turn.error = stuck
                 if turn.state != _STILL:
                     turn.baton.release()
+
+
+_Stand = tuple[float, tuple[int, int] | None]
+"""Processor time used and the place in the code: equal twice, the thread did nothing in between."""
+
+
+def _stand(turn: _Turn) -> _Stand:
+    frame = _frame(turn)
+    return _processor_seconds(turn.thread), frame and (id(frame), frame.f_lasti)
 
 
 def _frame(turn: _Turn) -> Any:

@@ -1,73 +1,22 @@
 """Stores are used from threads too: real ones, of which one runs at a time, and which change places at chosen moments.
 
 Rule: a thread gives way before each operation that a recorder sees, before each lock that the program takes, and where it asks to;
-between these it runs alone. For that, locks and threads that are made meanwhile are ours; afterwards nothing is patched.
+between these it runs alone. For that, locks that are made in a world and threads that are started meanwhile are ours; afterwards
+nothing is patched.
 """
 
 from __future__ import annotations
 
-import queue
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from pytest_durability.world.disk.calls import CALLS
-from pytest_durability.world.turns.baton import LIMIT, Baton, real_lock
+from pytest_durability.world.turns.baton import LIMIT, Baton
+from pytest_durability.world.turns.locks import current, exchanged, own_locks
 from pytest_durability.world.turns.order import Chooser
 from pytest_durability.world.turns.overlap import Overlapped
-
-_TOOLS = ("threading", "queue", "concurrent.futures", "pytest_durability.world.turns.threads")
-
-
-class _Lock:
-    """Takes the place of `threading.Lock`: who would wait gives way instead."""
-
-    __slots__ = ("__weakref__", "_baton", "_inner")
-
-    def __init__(self, baton: Baton) -> None:
-        self._baton = baton
-        self._inner = real_lock()
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  as in threading
-        """As in threading; time does not pass while others run, so one with a timeout tries once more after them."""
-        baton = self._baton
-        if blocking and baton.owned() and not _a_tool(sys._getframe(1)):
-            baton.point()
-        while baton.owned():
-            if self._inner.acquire(blocking=False):
-                return True
-            if not blocking:
-                return False
-            if timeout >= 0:
-                baton.point()
-                return self._inner.acquire(blocking=False)
-            baton.wait_for(self)
-        return self._inner.acquire(blocking, timeout)
-
-    def release(self) -> None:
-        """As in threading."""
-        self._inner.release()
-
-    def locked(self) -> bool:
-        """As in threading."""
-        return self._inner.locked()
-
-    def free(self) -> bool:
-        """Whether somebody who waits could have it."""
-        return not self._inner.locked()
-
-    def _at_fork_reinit(self) -> None:
-        self._inner = real_lock()
-
-    def __enter__(self) -> bool:
-        if self._baton.owned() and not _a_tool(sys._getframe(1)):
-            self._baton.point()
-        return self.acquire()
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
 
 
 class _Watched:
@@ -91,28 +40,9 @@ class _Watched:
         return self._inner.__exit__(*exc)
 
 
-def _a_tool(frame: Any) -> bool:
-    """Whether the standard library's own tools take a lock of theirs: what they guard is not the program's."""
-    return str(frame.f_globals.get("__name__", "")).startswith(_TOOLS)
-
-
-_PATCHED = (
-    (threading, "Lock"),
-    (threading, "RLock"),
-    (threading, "_allocate_lock"),
-    (threading.Thread, "start"),
-    (threading.Thread, "join"),
-    (queue, "SimpleQueue"),
-)
-
-
-@contextmanager
-def _patched(baton: Baton) -> Iterator[None]:
-    """While this lasts, new locks and threads are ours; `threading` makes conditions, events and queues of such locks."""
+def _own_threads(baton: Baton) -> AbstractContextManager[None]:
+    """While this lasts, new threads are the baton's."""
     start, join = threading.Thread.start, threading.Thread.join
-
-    def make() -> _Lock:
-        return _Lock(baton)
 
     def started(thread: threading.Thread) -> None:
         if baton.owned():
@@ -129,15 +59,7 @@ def _patched(baton: Baton) -> Iterator[None]:
             baton.wait_for(wanted)
         join(thread, timeout)
 
-    ours = (make, vars(threading)["_PyRLock"], make, started, joined, vars(queue)["_PySimpleQueue"])
-    saved = [getattr(place, name) for place, name in _PATCHED]
-    for (place, name), stand_in in zip(_PATCHED, ours, strict=True):
-        setattr(place, name, stand_in)
-    try:
-        yield
-    finally:
-        for (place, name), real in zip(_PATCHED, saved, strict=True):
-            setattr(place, name, real)
+    return exchanged([(threading.Thread, "start", started), (threading.Thread, "join", joined)])
 
 
 @contextmanager
@@ -183,18 +105,15 @@ def run_threads(
 
 
 def _with_patches(baton: Baton) -> Overlapped:
-    _current.append(baton)
+    current.append(baton)
     try:
-        with _patched(baton):
+        with own_locks(), _own_threads(baton):
             return baton.run()
     finally:
-        _current.remove(baton)
+        current.remove(baton)
 
 
 def give_way() -> None:
     """For stores and tests: another thread of the overlap may go on here. Outside of one it does nothing."""
-    for baton in _current:
+    for baton in current:
         baton.point()
-
-
-_current: list[Baton] = []

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_durability import persistence
 from pytest_durability.history import History
 from pytest_durability.world.arena import Arena
+from pytest_durability.world.disk.image import number
 from pytest_durability.world.disk.simdisk import SimDisk
 from pytest_durability.world.world import World
 from tests.planted import stores
@@ -40,10 +41,11 @@ def below(text, prefix):
     return "" if text == prefix[:-1] else text.replace(prefix, "") if prefix else text
 
 
-def seen(world, models):
+def seen(arena, world, models):
     """What a world recorded, in a form that does not tell which disk it was: the log, and the crash states per model."""
-    prefix = str(world.root)[1:] + "/" if world.root == Path("/durability") else ""
-    home = 1 if prefix else 0
+    blank = number(arena.blank)
+    prefix = str(world.root)[1:] + "/" if blank else ""
+    home = blank.get(prefix[:-1], 0)  # the directories of the machine come before it, or not, by their names
     numbers = {}
     log = []
     for op in world.disk.ops:
@@ -74,7 +76,7 @@ def on(disk, programs, models):
             simulated = SimDisk(arena, history)
             with simulated.recording():
                 world = World(arena, history, disk=simulated)
-                found.append((program(world), *seen(world, models)))
+                found.append((program(world), *seen(arena, world, models)))
     return found
 
 
@@ -235,8 +237,8 @@ def test_random_programs_leave_the_same_log(programs):
 
     def program(world):
         results = []
-        for number, steps in enumerate(programs):
-            found, kept = ran(world.root / f"p{number}", steps)
+        for place, steps in enumerate(programs):
+            found, kept = ran(world.root / f"p{place}", steps)
             results.append(found)
             held.extend(kept)
         return results

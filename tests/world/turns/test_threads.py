@@ -143,6 +143,52 @@ def test_a_lock_from_before_is_noticed_by_standing_still():
     assert seen == ["a", "a", "b", "b"]
 
 
+def test_who_gets_a_lock_of_a_world_is_chosen(durability):
+    """A store that was opened before the turns brings its lock along: who waits for it is not offered, and who gets it is no race."""
+    with durability.world() as world:
+        lock, seen = threading.Lock(), []
+
+        def turn(name):
+            for _ in range(3):
+                with lock:
+                    seen.append(name)
+                    give_way()
+
+        found = world.turns.overlap(lambda: turn("a"), lambda: turn("b"), how="threads", order="0 1 0")
+        first = list(seen)
+        for _ in range(5):
+            seen.clear()
+            again = world.turns.overlap(lambda: turn("a"), lambda: turn("b"), how="threads", order=found.order)
+            assert (seen, again.steps) == (first, found.steps)
+    with lock, pytest.raises(RuntimeError, match="release unlocked lock"):
+        threading.Lock().release()
+    assert not lock.locked(), "after its world it is a lock like any other"
+
+
+def test_what_a_step_wakes_goes_on_first():
+    """Who waited for a lock from elsewhere is ready at the step after it is free, however busy the machine is."""
+    lock, seen = threading.Lock(), []
+
+    def holds():
+        with lock:
+            give_way()
+        for name in "xyz":
+            give_way()
+            seen.append(name)
+
+    def waits():
+        with lock:
+            seen.append("woken")
+        give_way()
+        seen.append("goes on")
+
+    for _ in range(3):
+        seen.clear()
+        found = run(holds, waits, order="0 1 1")
+        assert found.errors == ()
+        assert seen == ["woken", "goes on", "x", "y", "z"]
+
+
 def test_threads_without_an_end_are_stopped():
     """The limit of steps ends threads that only go round in circles."""
 

@@ -10,8 +10,8 @@ import errno
 import os
 import stat
 import tempfile
-import threading
 import time
+from _thread import RLock
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,7 +64,7 @@ class Kernel:
         self._directory = package.FakeDirectory
         self._file = package.FakeFile
         self._trusted = os.getuid() == 0
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.outside = Outside(kept)
         self.handles = Handles()
         functions: dict[str, Callable[..., Any]] = {name: value for name, value in vars(os).items() if callable(value)}
