@@ -90,12 +90,26 @@ class Tally:
 
 
 class Examiner:
-    """Judges the crash states of one case; of several workers each takes the contents of its share."""
+    """Judges the crash states of one case; of several workers each takes the contents of its share.
+
+    `since`: states that are gone before this op are left out; they were judged already, in a story that is the same up to there.
+    `enough`: so many failing states of one kind are looked at closely under one model (None: `EXPLAINED`, of those that no simpler one explains).
+    """
 
     def __init__(
-        self, runner: Runner, case: Case, depth: int = 1, *, share: int = 0, shares: int = 1, limit: int = LIMIT
+        self,
+        runner: Runner,
+        case: Case,
+        depth: int = 1,
+        *,
+        share: int = 0,
+        shares: int = 1,
+        limit: int = LIMIT,
+        since: int = 0,
+        enough: int | None = None,
     ) -> None:
         self.runner, self.case, self.depth, self.limit = runner, case, depth, limit
+        self.since, self.enough = since, enough
         self._share, self._shares = share, shares
         self._logs: dict[str, Log] = {}
         self._observed: dict[tuple[int, str], Observation] = {}
@@ -243,6 +257,7 @@ class _Walk:
         self._known: dict[tuple[str, str, str], tuple[int, bool]] = {}
         self._once: set[tuple[str, str, str]] = set()
         self._explained: dict[tuple[str, str, str], int] = {}
+        self._looked: dict[tuple[str, str, str], int] = {}
 
     def run(self) -> Tally:
         """Judge every cut; then those that heal, once more with a crash during the healing."""
@@ -251,6 +266,8 @@ class _Walk:
         walked = walk(log, lagging=self._behind(LAGGING), versions=VERSIONS, limit=self.examiner.limit)
         healed: list[State] = []
         for cut in walked:
+            if cut.last < self.examiner.since:
+                continue
             self.tally.cuts += 1
             fresh = cut.content not in self._seen
             if fresh:
@@ -309,6 +326,8 @@ class _Walk:
         if judgement.anomaly is None:
             return
         self.tally.kinds.add(type(judgement.anomaly).__name__)
+        if self._had_enough(judgement.anomaly):
+            return
         if self._seen_simpler(judgement.anomaly, outer, second, point, session):
             return
         key = judgement.anomaly.identity
@@ -320,6 +339,12 @@ class _Walk:
         suspect = Suspect(self.model.name, outer.first, outer.lag, name, session)
         anomaly = self.examiner.explain(judgement.anomaly, seen, outer, point, suspect, excused, fatal=False)
         self._remember(anomaly, suspect)
+
+    def _had_enough(self, anomaly: Anomaly) -> bool:
+        if self.examiner.enough is None:
+            return False
+        self._looked[anomaly.identity] = self._looked.get(anomaly.identity, 0) + 1
+        return self._looked[anomaly.identity] > self.examiner.enough
 
     def _seen_simpler(self, anomaly: Anomaly, outer: State, second: State | None, point: int, session: str) -> bool:
         """Whether the same thing goes wrong with less: without the second crash, or with fewer chains behind."""

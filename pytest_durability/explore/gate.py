@@ -36,6 +36,9 @@ from pytest_durability.world.arena import Arena
 ROUNDS = 8
 """So many bugs are looked for, one after the other."""
 
+SECOND = 10
+"""So many stories at least are drawn for a second bug; otherwise a quarter of those for the first."""
+
 STAGED = ("Crash", "WriteError", "ShortWrite", "LostWrite", "TornWrite", "LostAck", *STREAMS, *TURNS, "ClockStep")
 """Faults that may be asked for."""
 
@@ -175,7 +178,10 @@ def _searched(
         max_examples = max(1, max_examples - plain)
     try:
         for turn in range(ROUNDS):
-            settings = profile(context.profile, max_examples=max_examples, seed=seed, own=own, first=turn == 0)
+            count = max_examples or EXAMPLES[context.profile]
+            if search.found and not own:  # the test fails in any case: what else is wrong may be found in the next run too
+                count = min(count, max(SECOND, count // 4))
+            settings = profile(context.profile, max_examples=count, seed=seed, own=own, first=turn == 0)
             if not settings.derandomize:
                 test = seeded(context.seed if seed is None else seed)(test)
             search.examples = plain

@@ -7,13 +7,14 @@ Rule: the choice is made by a seed and by what the stories did so far, so that p
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_durability.arming import INJECTORS, Arm, strikes
 from pytest_durability.explore.drawn import TEXTS, Writer
 from pytest_durability.faults import READS, Schedule, role_of
-from pytest_durability.history import Lane
+from pytest_durability.history import Lane, Op
 from pytest_durability.recording import Recording
 from pytest_durability.verdict import Anomaly
 from pytest_durability.workload import Append, AppendMany, Close, Commit, PowerLoss, Reload, Retry, Step, Workload
@@ -25,7 +26,10 @@ STORIES = {"dev": 16, "ci": 40, "deep": 200}
 """How many plain stories a profile tells before Hypothesis draws."""
 
 STRIKES = 4
-"""How many times each of them is told again, each time with one fault."""
+"""How many times each of them is told again with one fault, and then crashed everywhere like any other story."""
+
+GLANCES = 16
+"""How many times more, with a fault where none struck yet; of these only the course and the end are judged."""
 
 ROLES = ("user", "assistant", "user", "assistant")
 PLAIN = 7
@@ -33,6 +37,9 @@ PLAIN = 7
 
 Place = tuple[str, str, str]
 """Kind of operation, role of the file, name of the fault."""
+
+Spot = tuple[str, int, Place]
+"""A place more closely: the call in which the operation is done (of reads that is not known), and how many such come before it there."""
 
 
 def strike_places(search: Search, profile: str, seed: int, most: int | None = None) -> None:
@@ -43,6 +50,7 @@ def strike_places(search: Search, profile: str, seed: int, most: int | None = No
     """
     chance = random.Random(seed)
     struck: set[Place] = set()
+    known: set[Spot] = set()
     count = STORIES[profile] if most is None else min(most, STORIES[profile])
     for workload in _stories(search, chance, count) if count else ():
         search.examples += 1
@@ -50,15 +58,20 @@ def strike_places(search: Search, profile: str, seed: int, most: int | None = No
         if _wrong(search, recording, Schedule()):
             return
         for arm in _faults(search, recording, chance, struck):
-            if _wrong(search, search.runner.played((arm, *workload), Schedule(), arming=True), Schedule()):
+            told = search.runner.played((arm, *workload), Schedule(), arming=True)
+            if _wrong(search, told, Schedule(), since=min(told.strikes, default=0)):
+                return
+        for arm in _spots(search, recording, chance, known):
+            told = search.runner.played((arm, *workload), Schedule(), arming=True)
+            if search.glance(told, Schedule()) and _wrong(search, told, Schedule()):
                 return
         if search.deaths and _wrong(search, search.runner.played(_dying(search, workload, chance), Schedule()), Schedule()):
             return
 
 
-def _wrong(search: Search, recording: Recording, schedule: Schedule) -> bool:
+def _wrong(search: Search, recording: Recording, schedule: Schedule, since: int = 0) -> bool:
     try:
-        search.examine(recording, schedule)
+        search.examine(recording, schedule, since)
     except Anomaly:
         return True
     return False
@@ -101,26 +114,60 @@ def _faults(search: Search, recording: Recording, chance: random.Random, struck:
     """A few faults for a story, armed at its start: at places that no fault struck yet, then anywhere."""
     places = _places(search, recording)
     for _ in range(min(STRIKES, len(places))):
-        fresh = [place for place in places if place not in struck]
-        place = chance.choice(fresh or sorted(places))
+        place = chance.choice([place for place in places if place not in struck] or sorted(places))
         struck.add(place)
-        kind, role, name = place
-        if not places[place]:  # a read leaves no operation when nothing strikes it
-            yield Arm(name, chance.choice([at for at, read in enumerate(recording.read) if read == (kind, role)]))
-            continue
-        op = chance.choice(places[place])
-        before = recording.history[: op.seq - 1]
-        skip = sum(1 for other in before if other.lane is Lane.DISK and strikes(name, other.kind, other.size))
-        yield Arm(name, skip, chance.randrange(3))
+        yield _aimed(recording, chance.choice(places[place]), place[2], chance)
 
 
-def _places(search: Search, recording: Recording) -> dict[Place, list[Any]]:
-    """Where each fault that may be armed could strike in a story, with the operations there (none for reads), in order."""
-    found: dict[Place, list[Any]] = {}
+def _spots(search: Search, recording: Recording, chance: random.Random, known: set[Spot]) -> Iterator[Arm]:
+    """Some more, at spots that none struck yet."""
+    nth, reads = _nth(recording), Counter[Place]()
+    spots: dict[Spot, list[Op | int]] = {}
+    for place, wheres in _places(search, recording).items():
+        for where in wheres:
+            spot = ("", min(reads[place], 2), place) if isinstance(where, int) else (*nth[where.seq], place)
+            reads[place] += 1
+            spots.setdefault(spot, []).append(where)
+    fresh = [spot for spot in spots if spot not in known]
+    for spot in chance.sample(fresh, min(GLANCES, len(fresh))):
+        known.add(spot)
+        yield _aimed(recording, chance.choice(spots[spot]), spot[2][2], chance)
+
+
+def _aimed(recording: Recording, where: Op | int, name: str, chance: random.Random) -> Arm:
+    """The fault of this name, armed at the start of the story so that it strikes there."""
+    if isinstance(where, int):
+        return Arm(name, where)
+    before = recording.history[: where.seq - 1]
+    skip = sum(1 for other in before if other.lane is Lane.DISK and strikes(name, other.kind, other.size))
+    return Arm(name, skip, chance.randrange(3))
+
+
+def _nth(recording: Recording) -> dict[int, tuple[str, int]]:
+    """Of each operation on disk, by its number: the call in which it was done, and how many of its kind and role came before there."""
+    found: dict[int, tuple[str, int]] = {}
+    call, counts = "", Counter[tuple[str, str]]()
+    for op in recording.history:
+        if op.lane is Lane.USER and not op.call:
+            call, counts = op.kind, Counter()
+        elif op.lane is Lane.DISK:
+            key = op.kind, role_of(op.target) or "-"
+            found[op.seq] = call, counts[key]
+            counts[key] += 1
+    return found
+
+
+def _places(search: Search, recording: Recording) -> dict[Place, list[Op | int]]:
+    """Where each fault that may be armed could strike in a story, in order.
+
+    With the operations there; a read leaves none unless something strikes it, so of these the positions among all reads.
+    """
+    found: dict[Place, list[Op | int]] = {}
     for name in search.names:
         kinds = INJECTORS[name][0]
         if kinds == READS:
-            found |= {(kind, role, name): [] for kind, role in sorted(set(recording.read))}
+            for at, (kind, role) in enumerate(recording.read):
+                found.setdefault((kind, role, name), []).append(at)
             continue
         for op in recording.history.lane(Lane.DISK):
             if op.kind in kinds and op.effect is not None and (op.size > 1 or name in ("ENOSPC", "EIO", "LostWrite")):

@@ -28,6 +28,9 @@ from pytest_durability.world.disk.sqlite.modes import Mode, effective, in_force
 
 Identity = tuple[str, str, str]
 
+ENOUGH = 10
+"""So many failing states of one kind are looked at closely in a story that is told again to make it shorter."""
+
 MOUNTED = 100_000_000
 """So many characters of messages are written at most for the crash states of one story and model."""
 
@@ -76,8 +79,8 @@ class Search:
         """What may be armed."""
         return (*self.names, *(("LostAck",) if self.acks else ()))
 
-    def examine(self, recording: Recording, schedule: Schedule) -> None:
-        """Judge one story.
+    def examine(self, recording: Recording, schedule: Schedule, since: int = 0) -> None:
+        """Judge one story. `since`: the op up to which it is one that was judged before, and nothing was found in.
 
         Raises:
             Anomaly: it shows something that fails the test, and that is not known yet.
@@ -87,7 +90,7 @@ class Search:
         __tracebackhide__ = True
         key = (recording.steps, *(fault for _, fault in recording.struck), *schedule)
         if key not in self._judged:  # many draws are stories that were told before
-            self._judged[key] = self._told(recording, schedule, self._first, self._count)
+            self._judged[key] = self._told(recording, schedule, self._first, self._count, since=since)
         for told in self._judged[key]:
             self._found(told)
 
@@ -109,15 +112,31 @@ class Search:
             case = self.runner.case(workload, fired, recording, calibrations)
         return case
 
-    def _wrong(self, case: Case, tell: Callable[[Examiner, Tally], None]) -> list[Anomaly]:
-        """What is wrong with a story, up to the weakest model that shows something; `tell` is given what was walked for it."""
+    def glance(self, recording: Recording, schedule: Schedule) -> bool:
+        """Whether a story is wrong as it went or as it ended: much cheaper than `examine`, which looks at every crash of it too."""
+        try:
+            case = self._case(Workload(recording.steps), recording, schedule)
+            if at_boundary(self.runner, case) or self.runner.wedged(case):
+                return True
+            end = len(case.history)
+            cut = Examiner(self.runner, case).newest(self._few()[0].name, end)
+        except Anomaly:
+            return True
+        seen = self.runner.observe(cut.image())
+        return self.runner.judge(case, cut.image, seen, end, end, model=self._few()[0].name)[0].anomaly is not None
+
+    def _wrong(self, case: Case, tell: Callable[[Examiner, Tally], None], **only: int) -> list[Anomaly]:
+        """What is wrong with a story, up to the weakest model that shows something; `tell` is given what was walked for it.
+
+        `only`: `since` and `enough` of an `Examiner`.
+        """
         if case.recording.overlaps:
             overlapped = self.runner.overlapped(case)
             return [] if overlapped is None else [overlapped]
         anomaly = at_boundary(self.runner, case) or self.runner.wedged(case)
         if anomaly is not None:
             return [anomaly]
-        examiner = Examiner(self.runner, case, limit=self._limit(case))
+        examiner = Examiner(self.runner, case, limit=self._limit(case), **only)
         for model in self._few() if _disturbed(case) else self.models:
             tally = examiner.examine(model.name)
             tell(examiner, tally)
@@ -150,22 +169,27 @@ class Search:
     def distinct(self) -> list[Anomaly]:
         """What was found, without the steps and faults that it does not need; one story, the shortest, of each bug."""
         kept: dict[Identity, Anomaly] = {}
+        known: dict[tuple[Schedule, Parts], list[Told]] = {}
         for told in sorted(
-            (shrunk(told, partial(self._again, told)) for told in self.found.values()), key=lambda told: told.length
+            (shrunk(told, partial(self._again, told, known)) for told in self.found.values()), key=lambda told: told.length
         ):
             kept.setdefault(told.anomaly.identity, told.anomaly)
         return list(kept.values())
 
-    def _again(self, like: Told, parts: Parts) -> Told | None:
-        """The same harm in another story, if it is done there too."""
-        if all(isinstance(part, Arm) for part in parts):
-            return None
+    def _again(self, like: Told, known: dict[tuple[Schedule, Parts], list[Told]], parts: Parts) -> Told | None:
+        """The same harm in another story, if it is done there too; `known`: what was told of stories before."""
         asked = self._asked(like)
+        if (asked, parts) not in known:
+            known[asked, parts] = self._retold(asked, parts)
+        return next((told for told in known[asked, parts] if told.anomaly.identity[:2] == like.anomaly.identity[:2]), None)
+
+    def _retold(self, asked: Schedule, parts: Parts) -> list[Told]:
+        if all(isinstance(part, Arm) for part in parts):
+            return []
         try:
-            found = self._told(self.runner.played(parts, asked, arming=True), asked)
+            return self._told(self.runner.played(parts, asked, arming=True), asked, enough=ENOUGH)
         except DurabilityError:  # steps that make no story
-            return None
-        return next((told for told in found if told.anomaly.identity[:2] == like.anomaly.identity[:2]), None)
+            return []
 
     def _asked(self, told: Told) -> Schedule:
         """The faults of a finding that were asked for by their place."""
@@ -178,12 +202,13 @@ class Search:
         schedule: Schedule,
         first: Callable[[Case], None] = lambda _: None,
         tell: Callable[[Examiner, Tally], None] = lambda *_: None,
+        **only: int,
     ) -> list[Told]:
         """What is wrong with a story, with the story; `first` is given the case, `tell` what was walked of it."""
         try:
             case = self._case(Workload(recording.steps), recording, schedule)
             first(case)
-            found = self._wrong(case, tell)
+            found = self._wrong(case, tell, **only)
         except Anomaly as anomaly:  # the store needs no fault at all
             found = [anomaly]
         return [Told(anomaly, _first(recording.drawn, _steps(anomaly))) for anomaly in found]

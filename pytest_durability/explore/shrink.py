@@ -25,6 +25,7 @@ from pytest_durability.workload import (
     Reload,
     Say,
     Together,
+    Workload,
     replace_says,
 )
 
@@ -57,20 +58,31 @@ Retell = Callable[[Parts], Told | None]
 
 def shrunk(told: Told, retell: Retell) -> Told:
     """The shortest story of this harm that taking away and simplifying leads to."""
-    best, left, improved = told, ATTEMPTS, True
-    while improved and left > 0:
-        improved = False
-        for shorter in _shorter(best.parts):
-            left -= 1
-            if left <= 0:
-                break
-            found = retell(shorter)
-            if found is not None and found.length < best.length:
-                best, improved = found, True
-                break
+    best, before = told, None
+    tried: set[Parts] = set()
+    while before is not best:
+        before = best
+        for way in (_fewer, _simpler, _plain):
+            best = _by(way, best, retell, tried)
     counted = renumbered(best.parts)
     found = retell(counted) if counted != best.parts else None
     return found if found is not None and found.length <= best.length else best
+
+
+def _by(way: Callable[[Parts], Iterator[Parts]], best: Told, retell: Retell, tried: set[Parts]) -> Told:
+    """The shortest story that one way of making it shorter leads to."""
+    before = None
+    while before is not best:
+        before = best
+        for shorter in way(best.parts):
+            if shorter in tried or _measure(shorter) >= _measure(best.parts) or len(tried) >= ATTEMPTS:
+                continue
+            tried.add(shorter)
+            found = retell(shorter)
+            if found is not None and found.length < best.length:
+                best = found
+                break
+    return best
 
 
 def length(anomaly: Anomaly) -> tuple[int, int, int]:
@@ -79,6 +91,12 @@ def length(anomaly: Anomaly) -> tuple[int, int, int]:
     if result is None:
         return (0, 0, 0)
     return (len(result.workload), len(result.schedule), len(str(result.workload)))
+
+
+def _measure(story: Parts) -> tuple[int, int, int]:
+    """What `length` can be at most, before the story is told."""
+    steps = [part for part in story if not isinstance(part, Arm)]
+    return (len(steps), len(story) - len(steps), len(str(Workload(tuple(steps)))) if steps else 0)
 
 
 def renumbered(story: Parts) -> Parts:
@@ -101,8 +119,8 @@ def renumbered(story: Parts) -> Parts:
     return tuple(replace_says(part, told) if not isinstance(part, Arm) else part for part in story)
 
 
-def _shorter(story: Parts) -> Iterator[Parts]:
-    """Shorter stories, the shortest first: half of it, then one part less, then one part made plainer."""
+def _fewer(story: Parts) -> Iterator[Parts]:
+    """Stories with fewer steps, the fewest first: half of them, then one part less."""
     size = len(story) // 2
     while size > 1:
         for start in reversed(range(0, len(story), size)):
@@ -114,10 +132,13 @@ def _shorter(story: Parts) -> Iterator[Parts]:
         match story[at : at + 2]:
             case (Reload() | PowerLoss() | Append(), Arm() as arm):  # without it the next step is the one that opens the session
                 yield from ((*story[:at], replace(arm, skip=arm.skip + more), *story[at + 2 :]) for more in range(1, 8))
+
+
+def _simpler(story: Parts) -> Iterator[Parts]:
+    """The same story with one of its steps made plainer."""
     for at, part in enumerate(story):
         for plainer in _plainer(part):
             yield (*story[:at], plainer, *story[at + 1 :])
-    yield from _plain(story)
 
 
 def _plainer(part: Any) -> Iterator[Any]:
