@@ -43,7 +43,7 @@ from pytest_durability.workload import (
     Together,
 )
 from pytest_durability.world.arena import Arena
-from pytest_durability.world.disk.image import EMPTY, Image
+from pytest_durability.world.disk.image import Image
 from pytest_durability.world.disk.recorder import Gate, Recorder
 from pytest_durability.world.disk.verify import verify
 from pytest_durability.world.turns.loop import TurnLoop
@@ -121,11 +121,11 @@ class Play:
         self._factory, self._able, self._arena = factory, able, arena
         self._gate: Gate | None = gate or (None if self.faults.idle else self.faults)
         self._calm, self._after = calm, after
-        self._recorder = Recorder(arena.root, self.history, EMPTY, gate=self._gate)
+        self._recorder = Recorder(arena.root, self.history, arena.blank, gate=self._gate)
         self._alive: dict[tuple[str, int], Incarnation] = {}
         self._last: dict[str, Append | AppendMany | Commit] = {}
         self._lives = 0
-        self._base, self._initial = 0, EMPTY
+        self._base, self._initial = 0, arena.blank
         self._begun = 0
         self._called: Op | None = None
         self._provider: Any = None
@@ -369,7 +369,7 @@ class Play:
             try:
                 life.rows()
             except FAILURES as error:
-                failure("transcript", error, self._able.refuses, str(self._arena.root))
+                failure("transcript", error, self._able.refuses, str(self._arena.home))
 
     def _acknowledge(self, call: Op) -> None:
         self.history.add(Lane.USER, "ack", call.target or call.kind, call=call.seq)
@@ -379,7 +379,7 @@ class Play:
         self.history.add(Lane.USER, "raised", call.target or call.kind, call=call.seq, outcome=Outcome.UNKNOWN, note=note)
 
     def _failed(self, call: Op, during: str, error: BaseException) -> None:
-        found = failure(during, error, self._able.refuses, str(self._arena.root))
+        found = failure(during, error, self._able.refuses, str(self._arena.home))
         self.history.add(
             Lane.USER,
             "raised",

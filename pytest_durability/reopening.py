@@ -164,7 +164,7 @@ class Reopener:
         except DurabilityError:
             raise
         except FAILURES as error:  # whatever leaves the store is what we came to see
-            return _Read(failure=failure(found.during, error, self._able.refuses, str(self._arena.root)))
+            return _Read(failure=failure(found.during, error, self._able.refuses, str(self._arena.home)))
         return found
 
     def _look_at(self, life: Incarnation, name: str, found: _Read) -> None:
@@ -181,7 +181,7 @@ class Reopener:
             return None
         from pytest_durability.next_request import next_request  # with all rules, which most adapters have no use for
 
-        return next_request(life, self._able.refuses, str(self._arena.root))
+        return next_request(life, self._able.refuses, str(self._arena.home))
 
     def onward(self, image: Image, session: str = SESSION) -> Onward | None:
         """One more turn on a disk content, for stores whose turns call tools; remembered by content."""
@@ -210,7 +210,7 @@ class Reopener:
             except DurabilityError:
                 raise
             except FAILURES as error:  # whatever leaves the store is what we came to see
-                failed = failure("turn", error, self._able.refuses, str(self._arena.root))
+                failed = failure("turn", error, self._able.refuses, str(self._arena.home))
         effects = tuple(op.target for op in recorder.history.lane(Lane.STREAM) if op.kind == EFFECT)
         return Onward(effects, rows, asked, failed)
 

@@ -32,7 +32,7 @@ from pytest_durability.verdict import Anomaly, Result, Verdict
 from pytest_durability.workload import SESSION, Say, Step, Workload, session_of, standard, with_tokens
 from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.copies import said
-from pytest_durability.world.disk.image import EMPTY, Image
+from pytest_durability.world.disk.image import Image
 from pytest_durability.world.process import Run, run_apart, run_here
 
 
@@ -290,7 +290,7 @@ class Runner:
         Raises:
             UsageError: state leaks between two lives of the store in one process.
         """
-        look = self.reopener.look(EMPTY)
+        look = self.reopener.look(self.arena.blank)
         leaked = [token for row in look.rows or () for token in row.tokens]
         failed = look.failure is not None and not look.failure.refused and look.failure.kind != WRONG_TYPE
         if leaked or failed:

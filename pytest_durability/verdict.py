@@ -202,7 +202,7 @@ class Result:
     """One finished test case: everything that a report needs.
 
     `fails_under` and `holds_under`: the models under which the same story shows the same anomaly, and those under which it
-    does not (both empty: not asked).
+    does not (both empty: not asked). `disk`: the kind of disk it ran on.
     """
 
     adapter: str
@@ -221,6 +221,7 @@ class Result:
     note: str = ""
     fails_under: tuple[str, ...] = ()
     holds_under: tuple[str, ...] = ()
+    disk: str = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +249,7 @@ class SweepReport:
     `examples`: how many workloads a search drew (0 for a sweep). `coverage`: where its faults struck (None: not measured).
     `holds_under`: models that the promise does not name, and under which nothing was found; `stronger`: the promise that
     would have held too. `databases`: `state.db: journal_mode=wal, synchronous=full`, as SQLite really ran.
+    `disk`: the kind of disk it ran on.
     """
 
     adapter: str
@@ -265,6 +267,7 @@ class SweepReport:
     holds_under: tuple[str, ...] = ()
     stronger: str = ""
     databases: tuple[str, ...] = ()
+    disk: str = "files"
 
     @property
     def states(self) -> int:

@@ -26,6 +26,9 @@ from pytest_durability.workload import Workload
 VERSION = 1
 """Version of the file format; a file of another version is refused."""
 
+DISKS = ("files", "fake")
+"""`files`: a real directory, of which `world.root` tells. `fake`: a file system of its own, from `/` on, that pyfakefs holds."""
+
 LIMIT = 16 * 1024 * 1024
 """Largest file, in bytes, that is read."""
 
@@ -43,7 +46,7 @@ class Case:
 
     `adapter` is the import reference `module:Qualname`; `test` the pytest node id or ""; `workload` and `schedule` are
     the texts that `Workload.parse` and `Schedule.parse` read; `anomaly` the name of an anomaly type; `models` the names
-    of the persistence models that were asked for; `extra` plain JSON for the one who saved it.
+    of the persistence models that were asked for; `disk` the kind of disk it ran on; `extra` plain JSON for the one who saved it.
     """
 
     adapter: str
@@ -56,19 +59,27 @@ class Case:
     models: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = VERSION
+    disk: str = "files"
 
     @property
     def id(self) -> str:
-        """First 10 hex digits of a digest of what defines the run: adapter, workload, schedule."""
-        content = json.dumps([self.adapter, self.workload, self.schedule], ensure_ascii=True)
+        """First 10 hex digits of a digest of what defines the run: adapter, workload, schedule, and the disk if it is not the usual one."""
+        parts = [self.adapter, self.workload, self.schedule, *_unusual(self.disk)]
+        content = json.dumps(parts, ensure_ascii=True)
         return hashlib.blake2b(content.encode()).hexdigest()[:10]
 
 
 def dumps(case: Case) -> str:
     """The bytes of a case file as text: deterministic, one key a line, sorted."""
-    content = {entry.name: getattr(case, entry.name) for entry in fields(case)}
+    content = {entry.name: getattr(case, entry.name) for entry in fields(case) if entry.name != "disk"}
+    content |= {"disk": disk for disk in _unusual(case.disk)}
     content |= {"id": case.id, "models": list(case.models), "extra": dict(case.extra)}
     return json.dumps(content, ensure_ascii=True, allow_nan=False, indent=2, sort_keys=True) + "\n"
+
+
+def _unusual(disk: str) -> tuple[str, ...]:
+    """The disk if it has to be told: cases of the usual one are written as they were before there was another."""
+    return () if disk == DISKS[0] else (disk,)
 
 
 def save(case: Case, directory: str | os.PathLike[str]) -> Path:
@@ -181,6 +192,7 @@ def loads(data: bytes, origin: str) -> Case:
     raw = _json(data, refuse)
     if raw.get("version") != VERSION or isinstance(raw["version"], bool):
         raise refuse(f"format version {_short(raw.get('version'))}, this release reads version {VERSION}")
+    raw.setdefault("disk", DISKS[0])
     expected = {entry.name for entry in fields(Case)} | {"id"}
     if odd := sorted(expected.symmetric_difference(raw)):
         raise refuse(f"missing or unknown fields: {', '.join(_short(name) for name in odd[:5])}")
@@ -278,6 +290,7 @@ _TYPES: dict[str, Callable[[object], bool]] = {
     "anomaly": lambda value: isinstance(value, str) and (value == "" or value in ANOMALIES),
     "summary": _text,
     "seed": _number,
+    "disk": lambda value: isinstance(value, str) and value in DISKS,
     "models": lambda value: isinstance(value, list) and all(_text(item) for item in value),
     "extra": lambda value: isinstance(value, dict) and _plain(value),
 }

@@ -18,6 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from pytest_durability.arming import STREAMS, TURNS
 from pytest_durability.errors import AdapterError, CaseError, InconclusiveError, UsageError
 from pytest_durability.explore import case as cases
+from pytest_durability.explore.disks import arena_on, check_disk
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
 from pytest_durability.explore.machine import SessionMachine, bound
@@ -31,7 +32,6 @@ from pytest_durability.faults import NAMES, Crash, LostAck
 from pytest_durability.persistence import fatal, resolve
 from pytest_durability.runner import Runner, reraise
 from pytest_durability.verdict import Anomaly, SweepReport
-from pytest_durability.world.arena import Arena
 
 ROUNDS = 8
 """So many bugs are looked for, one after the other."""
@@ -51,6 +51,7 @@ def check(
     max_examples: int | None = None,
     seed: int | None = None,
     isolation: str = "same",
+    disk: str = "files",
     context: Context | None = None,
 ) -> SweepReport:
     """Draw stories, crash each of them everywhere, and raise the shortest failing one of each distinct bug.
@@ -62,7 +63,7 @@ def check(
         UsageError, AdapterError: the question was wrong.
     """
     __tracebackhide__ = True
-    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation}
+    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation, "disk": disk}
     return _gate(SessionMachine, adapter, context or Context(), **options)
 
 
@@ -74,6 +75,7 @@ def run_machine(
     max_examples: int | None = None,
     seed: int | None = None,
     isolation: str = "same",
+    disk: str = "files",
     context: Context | None = None,
 ) -> SweepReport:
     """As `check`, with a machine of the user's own: the class attribute `adapter`, and more rules and invariants.
@@ -96,7 +98,7 @@ def run_machine(
             why="a machine drives a store through one",
             fix="set the class attribute `adapter`",
         )
-    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation}
+    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation, "disk": disk}
     return _gate(machine, machine.adapter, context or Context(), **options)
 
 
@@ -110,15 +112,17 @@ def _gate(
     max_examples: int | None,
     seed: int | None,
     isolation: str,
+    disk: str,
 ) -> SweepReport:
     __tracebackhide__ = True
     _no_loop_runs()
-    factory, reference = as_factory(adapter), reference_of(adapter)
-    _replay_saved(adapter, reference, context)
+    check_disk(disk)
+    reference = reference_of(adapter)
+    _replay_saved(adapter, reference, disk, context)
     start = time.process_time()
-    with Arena(context.seed) as arena:
+    with arena_on(disk, context.seed, context) as arena:
         asked = models if models is not None else context.models
-        runner = Runner(factory, arena, isolation)
+        runner = Runner(as_factory(adapter), arena, isolation)
         chosen = resolve(asked)
         search = Search(
             runner,
@@ -134,7 +138,7 @@ def _gate(
         search.streams = tuple(name for name in asked_for if name in STREAMS)
         if set(search.turns) & set(TURNS):
             runner.let_overlap()
-        keeper = Keeper(reference, context)
+        keeper = Keeper(reference, context, disk)
         with keeper.watching(), clock_of(arena, wanted="ClockStep" in search.turns):
             found = _searched(machine, search, f"{reference} {context.test}", context, max_examples, seed)
             empty = search.vacuous(_list(faults)) if not found else None
@@ -249,13 +253,13 @@ def _no_loop_runs() -> None:
     )
 
 
-def _replay_saved(adapter: Any, reference: str, context: Context) -> None:
-    """What failed before is tried before anything is searched."""
+def _replay_saved(adapter: Any, reference: str, disk: str, context: Context) -> None:
+    """What failed before on this disk is tried before anything is searched."""
     __tracebackhide__ = True
     if not context.test:
         return
     for case in cases.saved(context.directory, context.test):
-        if case.adapter == reference and case.extra.get("fatal", True):
+        if (case.adapter, case.disk) == (reference, disk) and case.extra.get("fatal", True):
             try:
                 replay(case, adapter=adapter, context=context)
             except CaseError:

@@ -19,8 +19,8 @@ from pytest_durability.verdict import Anomaly, Result, SweepReport
 class Keeper:
     """Saves the findings about one adapter for one test."""
 
-    def __init__(self, reference: str, context: Context) -> None:
-        self._reference, self._context = reference, context
+    def __init__(self, reference: str, context: Context, disk: str = "files") -> None:
+        self._reference, self._context, self._disk = reference, context, disk
 
     def keep(self, report: SweepReport) -> None:
         """Save each finding of a sweep, and let it know its case and the report."""
@@ -52,8 +52,9 @@ class Keeper:
             summary=anomaly.summary,
             seed=self._context.seed,
             models=(result.model,) if result.model else (),
+            disk=self._disk,
         )
-        anomaly.result = replace(result, case_id=case.id, note=self._save(case, result))
+        anomaly.result = replace(result, case_id=case.id, note=self._save(case, result), disk=self._disk)
 
     def _save(self, case: Case, result: Result) -> str:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_durability.errors import CaseError
 from pytest_durability.explore.case import Case, load
+from pytest_durability.explore.disks import arena_on
 from pytest_durability.explore.examine import Examiner, Suspect
 from pytest_durability.explore.factory import as_factory
 from pytest_durability.explore.keeper import Keeper
@@ -26,7 +27,6 @@ from pytest_durability.runner import Runner
 from pytest_durability.surviving import START, UnreachableError, UnstagedError
 from pytest_durability.verdict import Result, Verdict
 from pytest_durability.workload import Together, Workload
-from pytest_durability.world.arena import Arena
 from pytest_durability.world.disk.states import State
 
 
@@ -43,9 +43,9 @@ def replay(case: Case | str, *, adapter: Any = None, context: Context | None = N
     context = context or Context()
     if not isinstance(case, Case):
         case = load(str(case), context.directory)
-    factory = as_factory(adapter if adapter is not None else loaded(case.adapter))
-    with Keeper(case.adapter, context).watching():
-        return _again(case, factory)
+    adapter = adapter if adapter is not None else loaded(case.adapter)
+    with Keeper(case.adapter, context, case.disk).watching():
+        return _again(case, adapter, context)
 
 
 def loaded(reference: str) -> Any:
@@ -66,14 +66,14 @@ def loaded(reference: str) -> Any:
     return found
 
 
-def _again(case: Case, factory: Any) -> Result:
+def _again(case: Case, adapter: Any, context: Context) -> Result:
     __tracebackhide__ = True
     schedule = Schedule.parse(case.schedule)
     crashes = [fault for fault in schedule if isinstance(fault, Crash)]
     rest = Schedule(tuple(fault for fault in schedule if not isinstance(fault, Crash)))
     stepped = any(isinstance(fault, ClockStep) for fault in rest)
-    with Arena(case.seed) as arena, clock_of(arena, wanted=stepped):
-        runner = Runner(factory, arena)
+    with arena_on(case.disk, case.seed, context) as arena, clock_of(arena, wanted=stepped):
+        runner = Runner(as_factory(adapter), arena)
         workload = Workload.parse(case.workload)
         if any(isinstance(step, Together) for step in workload):
             runner.let_overlap()
@@ -83,7 +83,7 @@ def _again(case: Case, factory: Any) -> Result:
             raise _misfit(case, error.what) from None
         except UnreachableError as error:
             note = f"a crash there can no longer leave that state: {error.what}"
-            return Result(runner.able.name, workload, schedule, (), Verdict.VALID, case_id=case.id, note=note)
+            return Result(runner.able.name, workload, schedule, (), Verdict.VALID, case_id=case.id, note=note, disk=case.disk)
         examiner = Examiner(runner, recorded)
         if recorded.unfired:
             raise _misfit(case, f"{recorded.unfired[0]} never strikes")
@@ -161,4 +161,5 @@ def _result(
         crash_after=point,
         case_id=case.id,
         note=note,
+        disk=case.disk,
     )

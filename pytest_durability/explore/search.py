@@ -276,6 +276,7 @@ class Search:
             coverage=Coverage(frozenset(self.reached), frozenset(self.offered)),
             examples=self.examples,
             databases=in_force(self.databases),
+            disk=self.runner.arena.disk,
             **stronger(clean, self.deadly),
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_durability.errors import InconclusiveError, UsageError
+from pytest_durability.explore.disks import arena_on, check_disk
 from pytest_durability.explore.examine import LIMIT, Examiner, Tally
 from pytest_durability.explore.factory import as_factory, reference_of
 from pytest_durability.explore.keeper import Keeper
@@ -48,6 +49,7 @@ def sweep(
     depth: int = 2,
     executor: Executor | None = None,
     isolation: str = "same",
+    disk: str = "files",
     context: Context | None = None,
 ) -> SweepReport:
     """Record the workload once, then judge every crash state; at depth 2 also crashes during the healing of each.
@@ -61,16 +63,16 @@ def sweep(
     """
     __tracebackhide__ = True
     context = context or Context()
-    factory = as_factory(adapter)
+    check_disk(disk, executor)
     asked = models if models is not None else context.models
     if depth not in (1, 2):
         raise UsageError(f"sweep(depth={depth!r})", why="deeper crashes are not explored", fix="use 1 or 2")
     chosen = resolve(asked)
-    keeper = Keeper(reference_of(adapter), context)
+    keeper = Keeper(reference_of(adapter), context, disk)
     with keeper.watching():
-        report = _swept(
-            factory, workload, chosen, fatal_names=asked, depth=depth, executor=executor, isolation=isolation, seed=context.seed
-        )
+        arena = arena_on(disk, context.seed, context)
+        options = {"fatal_names": asked, "depth": depth, "executor": executor, "isolation": isolation, "seed": context.seed}
+        report = _swept(adapter, arena, workload, chosen, **options)
         keeper.keep(report)
         reraise(report.anomalies, f"{len(report.anomalies)} distinct findings in {report.adapter}")
     if report.unknown:
@@ -79,7 +81,8 @@ def sweep(
 
 
 def _swept(
-    factory: Any,
+    adapter: Any,
+    arena: Arena,
     workload: Any,
     models: tuple[PersistenceModel, ...],
     *,
@@ -91,7 +94,8 @@ def _swept(
 ) -> SweepReport:
     start = time.process_time()
     names = tuple(model.name for model in models)
-    with Arena(seed) as arena:
+    with arena:
+        factory = as_factory(adapter)  # in the arena, because an adapter of a fixed place may go there when it is made
         runner = Runner(factory, arena, isolation)
         steps = runner.workload(workload)
         if any(isinstance(step, Together) for step in steps):
@@ -182,6 +186,7 @@ def _report(
         store_share=examiner.runner.reopener.seconds / seconds if seconds else 0.0,
         depth=examiner.depth,
         databases=in_force(effective(examiner.case.history)),
+        disk=examiner.runner.arena.disk,
         **stronger([] if deadly else clean, deadly_models),
     )
 

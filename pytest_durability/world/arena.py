@@ -41,7 +41,7 @@ class Arena:
 
     `root` is what is recorded and mounted, `home` the directory for the store. They are the same unless `disk` is `"fake"`: there the
     root is `/` of a file system that pyfakefs holds, and `kept` are directories of the harness that stay real all the same.
-    `blank` is what the root holds before a store was ever opened. `clock` is set while the wall clock can be.
+    `blank` is what the root holds before a store was ever opened. `disk` is `"files"` or `"fake"`. `clock` is set while the wall clock can be.
     """
 
     def __init__(self, seed: int = 0, disk: str = "files", kept: Iterable[str] = ()) -> None:
@@ -51,7 +51,7 @@ class Arena:
         self.root = Path()
         self.home = Path()
         self.blank = EMPTY
-        self._disk, self._kept = disk, tuple(kept)
+        self.disk, self._kept = disk, tuple(kept)
         self._kernel: Kernel | None = None
         self.interposition: Interposition
         self._graves: list[Any] = []
@@ -68,7 +68,7 @@ class Arena:
                 fix="leave the first `with` block before opening another world",
             )
         with ExitStack() as stack:
-            if self._disk == "fake":
+            if self.disk == "fake":
                 self._enter_fake(stack)
             else:
                 self.base = _fresh_base()
