@@ -26,15 +26,26 @@ FAILURES = (Exception, SystemExit, asyncio.CancelledError)
 
 
 class Incarnation:
-    """An adapter of its own, the store it opened, and its event loop (made when first needed, unless one was given)."""
+    """An adapter of its own, the store it opened, and its event loop (made when first needed, unless one was given).
 
-    __slots__ = ("_loop", "adapter", "store", "world")
+    The adapter is made when it is first asked for anything: what it does then belongs to the opening, and may fail like the rest.
+    """
+
+    __slots__ = ("_adapter", "_factory", "_loop", "store", "world")
 
     def __init__(self, factory: AdapterFactory, world: Any, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self.adapter = factory()
+        self._factory: AdapterFactory | None = factory
+        self._adapter: Any = None
         self.world = world
         self.store: Any = None
         self._loop = loop
+
+    @property
+    def adapter(self) -> Any:
+        """The adapter of this life; None once that is over."""
+        if self._adapter is None and self._factory is not None:
+            self._adapter = self._factory()
+        return self._adapter
 
     def open(self) -> None:
         """Open the store; exceptions of the store pass through."""
@@ -79,7 +90,7 @@ class Incarnation:
             for task in asyncio.all_tasks(loop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  they are meant to die
             loop.close()
-        self.store = self.adapter = self.world = None
+        self.store = self._adapter = self._factory = self.world = None
 
     def _settle(self, value: Any) -> Any:
         if not inspect.isawaitable(value):

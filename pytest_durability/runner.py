@@ -88,7 +88,8 @@ class Runner:
             raise UsageError(f"isolation={isolation!r}", fix="choose from: 'same', 'process'")
         adapter = factory()
         check_members(adapter)
-        self.able = Capabilities.of(adapter)
+        able = Capabilities.of(adapter)
+        self.able = replace(able, volatile=(*able.volatile, *arena.scratch))
         if self.able.overlaps:
             check_overlaps(adapter)
         self.factory = factory

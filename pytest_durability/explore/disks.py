@@ -6,9 +6,8 @@ Rule: what the harness itself keeps between runs stays real on any disk; what a 
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
-
-from hypothesis import settings
 
 from pytest_durability.errors import UnsupportedError, UsageError
 from pytest_durability.explore.case import DISKS
@@ -40,6 +39,7 @@ def arena_on(disk: str, seed: int, context: Context) -> Arena:
 
 def _kept(context: Context) -> list[str]:
     """The directories of saved cases, and of what Hypothesis remembers where a project keeps that elsewhere than in `.hypothesis`."""
-    database = getattr(getattr(settings.default, "database", None), "path", None)
+    settings = getattr(sys.modules.get("hypothesis"), "settings", None)  # a sweep needs no Hypothesis, and does not load it
+    database = getattr(getattr(getattr(settings, "default", None), "database", None), "path", None)
     own = [context.directory, os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY"), database]
     return [os.path.abspath(path) for path in own if path]

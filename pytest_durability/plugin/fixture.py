@@ -48,8 +48,11 @@ class Durability:
         max_examples: int | None = None,
         seed: int | None = None,
         isolation: str | None = None,
+        disk: str | None = None,
     ) -> SweepReport:
         """The property gate: Hypothesis draws workloads and faults, every crash state of each run is judged, and what fails is shrunk.
+
+        `disk="fake"` is for stores whose paths are fixed, as in `world`; saved cases remember it.
 
         Raises:
             Anomaly: a finding that fails the test; an exception group for several distinct ones.
@@ -59,10 +62,10 @@ class Durability:
         __tracebackhide__ = True
         call = self._call()
         if call.options.replay is not None:
-            return call.replay_instead(adapter, call.options.replay)
+            return call.replay_instead(adapter, call.options.replay, disk)
         from pytest_durability.explore.gate import check
 
-        return call.search(check, adapter, max_examples, seed, isolation, faults=faults, models=models)
+        return call.search(check, adapter, max_examples, seed, isolation, disk, faults=faults, models=models)
 
     def run_machine(
         self,
@@ -73,6 +76,7 @@ class Durability:
         max_examples: int | None = None,
         seed: int | None = None,
         isolation: str | None = None,
+        disk: str | None = None,
     ) -> SweepReport:
         """As `check`, with a machine of the user's own: a subclass of `SessionMachine` with rules and invariants besides.
 
@@ -85,8 +89,8 @@ class Durability:
         from pytest_durability.explore.gate import run_machine
 
         if call.options.replay is not None:
-            return call.replay_instead(machine.adapter, call.options.replay)
-        return call.search(run_machine, machine, max_examples, seed, isolation, faults=faults, models=models)
+            return call.replay_instead(machine.adapter, call.options.replay, disk)
+        return call.search(run_machine, machine, max_examples, seed, isolation, disk, faults=faults, models=models)
 
     def sweep(
         self,
@@ -97,6 +101,7 @@ class Durability:
         depth: int | None = None,
         executor: Any = None,
         isolation: str | None = None,
+        disk: str | None = None,
     ) -> SweepReport:
         """Run a workload once, then judge every crash state of every crash point within the printed bounds.
 
@@ -112,7 +117,7 @@ class Durability:
 
         call = self._call()
         if call.options.replay is not None:
-            return call.replay_instead(adapter, call.options.replay)
+            return call.replay_instead(adapter, call.options.replay, disk)
         told = call.marker
         call.note("seed", str(call.context.seed))
         report = call.run(
@@ -123,6 +128,7 @@ class Durability:
                 depth=told.get("depth", 2) if depth is None else depth,
                 executor=executor,
                 isolation=told.get("isolation", "same") if isolation is None else isolation,
+                disk=call.disk(disk),
                 context=call.context,
             )
         )
@@ -130,7 +136,7 @@ class Durability:
         return report
 
     def world(
-        self, *, disk: str = "files", isolation: str | None = None, provider: Any = None, clock: Any = None
+        self, *, disk: str | None = None, isolation: str | None = None, provider: Any = None, clock: Any = None
     ) -> AbstractContextManager[World]:
         """A `World` for a hand-written test, as a context manager.
 
@@ -142,7 +148,7 @@ class Durability:
 
         call = self._call()
         kind = call.marker.get("isolation", "same") if isolation is None else isolation
-        return open_world(disk=disk, isolation=kind, provider=provider, clock=clock, seed=call.context.seed)
+        return open_world(disk=call.disk(disk), isolation=kind, provider=provider, clock=clock, seed=call.context.seed)
 
     def replay(self, case: Case | str | os.PathLike[str]) -> Result:
         """Run a saved case exactly, given as a `Case`, its id or its file; returns the result if nothing is wrong any more.
@@ -193,6 +199,10 @@ class _Call:
         asked = self.marker.get("seed", self.options.seed if self.options.seeded else None)
         return asked if seed is None else seed
 
+    def disk(self, asked: str | None) -> str:
+        """The disk that a call says, else the marker, else the usual one."""
+        return str(self.marker.get("disk", "files")) if asked is None else asked
+
     def search(
         self,
         search: Callable[..., SweepReport],
@@ -200,6 +210,7 @@ class _Call:
         max_examples: int | None,
         seed: int | None,
         isolation: str | None,
+        disk: str | None,
         **asked: Any,
     ) -> SweepReport:
         """Search with what the call says, else the marker, else the options; what was done is noted."""
@@ -212,6 +223,7 @@ class _Call:
                 max_examples=self.marker.get("max_examples") if max_examples is None else max_examples,
                 seed=seed,
                 isolation=self.marker.get("isolation", "same") if isolation is None else isolation,
+                disk=self.disk(disk),
                 context=self.context,
                 **asked,
             )
@@ -240,9 +252,14 @@ class _Call:
                 raise ExceptionGroup(f"{names}: {error.message}", error.exceptions) from None
             raise (error if self.config.option.fulltrace else error.with_traceback(None)) from error.__cause__
 
-    def replay_instead(self, adapter: Any, case: Case) -> SweepReport:
-        """Run the case that `--durability-replay` names instead of a sweep, if it is a case of this adapter."""
+    def replay_instead(self, adapter: Any, case: Case, disk: str | None) -> SweepReport:
+        """Run the case that `--durability-replay` names instead of a sweep, if it is a case of this adapter, on the disk of the case.
+
+        Raises:
+            CaseError: the call asks for a fake disk, and the case is one of the real disk.
+        """
         __tracebackhide__ = True
+        from pytest_durability.errors import CaseError
         from pytest_durability.explore.factory import reference_of
         from pytest_durability.explore.replay import replay
         from pytest_durability.verdict import SweepReport
@@ -251,6 +268,12 @@ class _Call:
         # One test may sweep several adapters. The module is left out: its name depends on how pytest imports tests.
         if reference_of(adapter).rpartition(":")[2] != case.adapter.rpartition(":")[2]:
             return nothing
+        if self.disk(disk) == "fake" != case.disk:
+            raise CaseError(
+                f'case {case.id} was found with disk="{case.disk}", and this test asks for disk="fake"',
+                why="a store with fixed paths would write to the real ones",
+                fix="run the test without --durability-replay to search again, and remove the old case",
+            )
         self.note("replayed", case.id)
         result = self.run(lambda: replay(case, adapter=adapter, context=self.context))
         self.note("replay", f"case {case.id} no longer fails: nothing wrong found with {result.schedule or 'no fault'}")

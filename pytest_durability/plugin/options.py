@@ -18,8 +18,8 @@ import pytest
 if TYPE_CHECKING:
     from pytest_durability.explore.case import Case
 
-MARKER = "durability(*, models=None, max_examples=None, seed=None, profile=None, depth=None, isolation=None)"
-KEYWORDS = ("models", "max_examples", "seed", "profile", "depth", "isolation")
+MARKER = "durability(*, models=None, max_examples=None, seed=None, profile=None, depth=None, isolation=None, disk=None)"
+KEYWORDS = ("models", "max_examples", "seed", "profile", "depth", "isolation", "disk")
 _HELP = {
     "profile": "how much is tried: dev, ci or deep (default: dev)",
     "seed": "the seed of everything that is drawn (default: drawn anew; 0 with the profile ci)",
@@ -183,6 +183,8 @@ def _marked(name: str, value: Any, where: str) -> Any:
         return _seed(str(value), where)
     if name == "isolation" and value not in ("same", "process"):
         raise pytest.UsageError(f"{where}: {value!r} is not an isolation. Valid values: same, process.")
+    if name == "disk" and value not in ("files", "fake"):
+        raise pytest.UsageError(f"{where}: {value!r} is not a disk. Valid disks: files, fake.")
     if name == "depth" and value not in (1, 2):
         raise pytest.UsageError(f"{where}: {value!r} is not a depth. Valid depths: 1, 2.")
     if name == "max_examples" and (type(value) is not int or value < 1):

@@ -72,7 +72,8 @@ def _facts(result: Result, test: str, ops: int) -> str:
     crashes = sum(isinstance(fault, Crash) for fault in result.schedule or ()) or int(bool(result.model))
     numbers = f"{count(ops, 'op')}, {count(crashes, 'crash')}"
     model = f"under {result.model}" if result.model else ""
-    return " - ".join(part for part in (test, result.adapter, numbers, model) if part)
+    disk = "on the fake disk" if result.disk == "fake" else ""
+    return " - ".join(part for part in (test, result.adapter, numbers, model, disk) if part)
 
 
 def _because(result: Result, shown: Sequence[Op]) -> Iterator[str]:

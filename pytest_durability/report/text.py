@@ -18,6 +18,7 @@ from pytest_durability.verdict import Anomaly, ModelReport, Result, SweepReport
 
 STEPS = 40
 """So many steps of a workload are printed; the saved case has all of them."""
+FAKE = "the fake one, a file system of its own from / on"
 FINDINGS = 20
 """So many findings of a sweep are printed as one line each."""
 _MODEL_ROW = "  {:<21}{:>7}{:>8}{:>8}{:>8}{:>8}{:>8}{:>7}"
@@ -58,6 +59,7 @@ def reproduce(result: Result, test: str = "", html: str = "") -> str:
         numbers.append(f"{count(len(result.losses), 'operation')} lost")
     lines = [f"  {', '.join(numbers)}", f"  exact     {command(result, test)}"]
     lines += _listed("html", [html] if html else [])
+    lines += _listed("disk", [FAKE] if result.disk == "fake" else [])
     lines += _listed("fault", [str(fault) for fault in faults])
     if result.fails_under or result.holds_under:
         lines += wrap(f"models    {by_model(result)}", WIDTH, initial_indent="  ", subsequent_indent=" " * 12)
@@ -95,9 +97,13 @@ def headline(report: SweepReport) -> str:
     models = ", ".join(model.model for model in report.models)
     return plain(
         f"{report.adapter}: {report.verdict.value}, {count(report.operations, 'operation')}, "
-        f"{count(report.states, 'crash state')}{f' under {models}' if models else ''}"
+        f"{count(report.states, 'crash state')}{f' under {models}' if models else ''}{_disk(report)}"
         f"{f'; {report.stronger} would hold too' if report.stronger and not report.anomalies else ''}"
     )
+
+
+def _disk(report: SweepReport) -> str:
+    return ", on the fake disk" if report.disk == "fake" else ""
 
 
 def counts(report: SweepReport) -> str:
@@ -109,7 +115,7 @@ def counts(report: SweepReport) -> str:
 
 def summary(report: SweepReport, *, timing: bool = True) -> str:
     """What a sweep tried within which bounds, and what it found; `timing` adds the one line that differs between runs."""
-    size = f"{count(report.steps, 'step')}, {count(report.operations, 'operation')}, depth {report.depth}"
+    size = f"{count(report.steps, 'step')}, {count(report.operations, 'operation')}, depth {report.depth}{_disk(report)}"
     lines = [plain(f"{report.adapter}: {report.verdict.value} ({size})")]
     if report.models:
         lines.append(_MODEL_ROW.format("model", "points", "cuts", "states", "opened", "repeats", "deeper", "found"))

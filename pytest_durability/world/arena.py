@@ -138,6 +138,11 @@ class Arena:
         if self.clock is not None:
             self.clock.restart()
 
+    @property
+    def scratch(self) -> tuple[str, ...]:
+        """Patterns of what programs leave in the directory for temporary files, where that is recorded: it is no part of a store."""
+        return (f"{tempfile.gettempdir().strip('/')}/tmp*",) if self._kernel is not None else ()
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Put the present root out of sight, an empty one in its place, and the present one back at the end."""

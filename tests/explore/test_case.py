@@ -68,6 +68,17 @@ def test_the_id_follows_from_what_defines_the_run():
     assert len({CASE.id, *(other.id for other in others)}) == 4
 
 
+def test_a_case_without_a_disk_is_of_the_real_one():
+    """Cases of the usual disk are written as before there was another, and have the same ids; one of the fake disk is another case."""
+    faked = Case(CASE.adapter, WORKLOAD, SCHEDULE, disk="fake")
+    assert "disk" not in content()
+    assert load(cases.dumps(CASE).encode()).disk == "files"
+    assert load(cases.dumps(faked).encode()) == faked
+    assert faked.id != CASE.id
+    with pytest.raises(CaseError, match="field 'disk' cannot be 'ram'"):
+        load(json.dumps(content(disk="ram")).encode())
+
+
 def test_the_id_is_the_same_in_each_process():
     """An id is printed in one process and typed into another."""
     code = "from pytest_durability.explore.case import Case; print(Case('m:Store', 'Reload()', '').id)"

@@ -6,8 +6,11 @@ import re
 import shlex
 import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
+
+from pytest_durability.explore import case as cases
 
 TESTS = """
 import pytest
@@ -102,6 +105,42 @@ def test_what_failed_before_is_tried_first(project, forgets):
     ]
     alone, _ = forgets(15, *command)
     assert line in alone.splitlines()
+
+
+FIXED = """
+import os
+import pytest
+from pathlib import Path
+import stores
+
+PLACE = Path("agent").resolve()
+
+class Fixed(stores.Careless):
+    def open(self, world):
+        PLACE.mkdir(exist_ok=True)
+        return stores.Store(PLACE / "session.jsonl", False)
+
+@pytest.mark.durability(disk="fake", models=["ext4-delalloc"])
+def test_fixed(durability):
+    durability.sweep(Fixed, depth=1)
+"""
+
+
+def test_the_printed_command_knows_the_disk(project, run):
+    """A store with a fixed path runs on the fake disk, also by its case in a fresh process; that case is refused for the other disk."""
+    pytest.importorskip("pyfakefs")
+    first = run(FIXED).stdout.str()
+    line, *_ = [line for line in first.splitlines() if line.startswith("  exact ")]
+    assert "  disk      the fake one, a file system of its own from / on" in first.splitlines()
+    command = shlex.split(line)[2:]
+    assert line in run(FIXED.replace('disk="fake", ', ""), *command).stdout.lines, "the case says it, the test need not"
+    path, *_ = (project.path / ".durability").glob("*.json")
+    assert not (project.path / "agent").exists()
+    case = cases.load(path.stem, path.parent)
+    cases.save(replace(case, disk="files"), path.parent)
+    refused = run(FIXED, f"--durability-replay={replace(case, disk='files').id}").stdout.str()
+    assert 'this test asks for disk="fake"' in refused
+    assert not (project.path / "agent").exists()
 
 
 def test_the_database_of_hypothesis_is_honoured(project, forgets):

@@ -132,7 +132,7 @@ class TestIt:
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("depths=2", "'depths' is not a keyword. Valid keywords: models, max_examples, seed, profile, depth, isolation."),
+        ("depths=2", "'depths' is not a keyword. Valid keywords: models, max_examples, seed, profile, depth, isolation, disk."),
         ("'posix'", "'posix' has no keyword"),
         ("models='ext3'", "'ext3' is not a persistence model"),
         ("models=3", "Valid models: process-kill"),
@@ -140,6 +140,7 @@ class TestIt:
         ("seed=-1", "'-1' is not a seed"),
         ("depth=3", "3 is not a depth. Valid depths: 1, 2."),
         ("isolation='vm'", "'vm' is not an isolation. Valid values: same, process."),
+        ("disk='ram'", "'ram' is not a disk. Valid disks: files, fake."),
         ("max_examples=0", "0 is not a number of examples"),
     ],
 )
