@@ -15,6 +15,7 @@ from pytest_durability.report.difference import difference
 from pytest_durability.report.timeline import timeline
 from pytest_durability.report.words import WIDTH, count, fit, plain
 from pytest_durability.verdict import Anomaly, ModelReport, Result, SweepReport
+from pytest_durability.workload import FullDisk, PowerLoss, Reload
 
 STEPS = 40
 """So many steps of a workload are printed; the saved case has all of them."""
@@ -61,15 +62,30 @@ def reproduce(result: Result, test: str = "", html: str = "") -> str:
     lines += _listed("html", [html] if html else [])
     lines += _listed("disk", [FAKE] if result.disk == "fake" else [])
     lines += _listed("fault", [str(fault) for fault in faults])
-    if result.fails_under or result.holds_under:
-        lines += wrap(f"models    {by_model(result)}", WIDTH, initial_indent="  ", subsequent_indent=" " * 12)
+    if models := by_model(result):
+        lines += wrap(f"models    {models}", WIDTH, initial_indent="  ", subsequent_indent=" " * 12)
     return "\n".join(lines + _listed("workload", [str(step) for step in result.workload or ()]))
 
 
 def by_model(result: Result) -> str:
-    """`fails under: posix; holds under: process-kill, strict`: which models suffice to show it, and which do not."""
+    """`fails under: posix; holds under: process-kill, strict`: which models suffice to show it, and which do not.
+
+    Of a finding that no crash at the end shows, what it needs instead; empty if nobody asked.
+    """
     sides = (("fails under", result.fails_under), ("holds under", result.holds_under))
-    return "; ".join(f"{label}: {', '.join(names)}" for label, names in sides if names)
+    told = "; ".join(f"{label}: {', '.join(names)}" for label, names in sides if names)
+    return told if told or result.model or result.anomaly is None else _without_crash(result)
+
+
+def _without_crash(result: Result) -> str:
+    """`needs no crash`, and what else went wrong in the story; or the model of the crash that is a step of it."""
+    steps = tuple(result.workload or ())
+    died = dict.fromkeys(step.model for step in steps if isinstance(step, PowerLoss))
+    if died:
+        return f"fails under: {', '.join(died)}, by the PowerLoss of the workload; not tried with others"
+    fault = "" if result.schedule or any(isinstance(step, FullDisk) for step in steps) else " and no fault"
+    restart = ", only a restart" if any(isinstance(step, Reload) for step in steps) else ""
+    return f"needs no crash{fault}{restart}: fails under every model"
 
 
 def _listed(label: str, texts: Sequence[str]) -> list[str]:

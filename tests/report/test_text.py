@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_durability.faults import LostWrite, Schedule
+from pytest_durability.faults import LostWrite, Schedule, WriteError
 from pytest_durability.history import History, Lane, Outcome
 from pytest_durability.report import text
-from pytest_durability.verdict import Anomaly, Duplicate, Loss, LostAcknowledged, ModelReport, Result, SweepReport
-from pytest_durability.workload import Append, Workload
+from pytest_durability.verdict import Anomaly, Duplicate, Loss, LostAcknowledged, ModelReport, Result, SweepReport, Wedged
+from pytest_durability.workload import Append, FullDisk, PowerLoss, Reload, Workload
 from tests.report.findings import SCHEDULE, WORKLOAD, finding, history
 
 NODE = "tests/test_notes.py::test_notes_store_is_durable"
@@ -236,6 +236,31 @@ def test_the_models_that_suffice_are_named():
     assert "models    fails under: ext4-delalloc, posix; holds under: process-kill" in text.reproduce(both)
     assert "holds under" not in text.reproduce(replace(finding(), fails_under=("posix",)))
     assert "models" not in text.reproduce(finding())
+
+
+def wedged(*steps, schedule=None):
+    """A store that takes no more messages, found in a story that nothing crashed at its end."""
+    anomaly = Wedged(
+        "a1 cannot be stored any more: ValueError",
+        because=("op 8  a fault struck: write session.jsonl EIO", "op 7  append a1: append raised ValueError: half a line"),
+        witnesses=(8, 7),
+        site="notes/store.py:12",
+    )
+    none = Schedule() if schedule is None else schedule
+    return finding(anomaly=anomaly, model="", crash_after=0, losses=(), schedule=none, workload=Workload(steps))
+
+
+SAID = Append("user", "zu1z hello")
+
+
+def test_a_finding_that_needs_no_crash_says_so(golden):
+    """In the place of the models, with what it needs instead."""
+    golden("wedged", joined(wedged(SAID, schedule=Schedule((WriteError("write:session.jsonl:2", "EIO"),)))))
+    assert "models    needs no crash and no fault: fails under every model" in text.reproduce(wedged(SAID))
+    assert text.by_model(wedged(SAID, Reload())) == "needs no crash and no fault, only a restart: fails under every model"
+    assert text.by_model(wedged(FullDisk(), SAID)) == "needs no crash: fails under every model"
+    died = text.by_model(wedged(SAID, PowerLoss("posix"), SAID))
+    assert died == "fails under: posix, by the PowerLoss of the workload; not tried with others"
 
 
 def test_the_promise_that_would_have_held_is_told():
