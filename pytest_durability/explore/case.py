@@ -71,8 +71,9 @@ class Case:
 
 def dumps(case: Case) -> str:
     """The bytes of a case file as text: deterministic, one key a line, sorted."""
-    content = {entry.name: getattr(case, entry.name) for entry in fields(case) if entry.name != "disk"}
-    content |= {"disk": disk for disk in _unusual(case.disk)}
+    content = {entry.name: getattr(case, entry.name) for entry in fields(case)}
+    if not _unusual(case.disk):
+        del content["disk"]
     content |= {"id": case.id, "models": list(case.models), "extra": dict(case.extra)}
     return json.dumps(content, ensure_ascii=True, allow_nan=False, indent=2, sort_keys=True) + "\n"
 

@@ -63,7 +63,14 @@ def check(
         UsageError, AdapterError: the question was wrong.
     """
     __tracebackhide__ = True
-    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation, "disk": disk}
+    options = {
+        "faults": faults,
+        "models": models,
+        "max_examples": max_examples,
+        "seed": seed,
+        "isolation": isolation,
+        "disk": disk,
+    }
     return _gate(SessionMachine, adapter, context or Context(), **options)
 
 
@@ -98,7 +105,14 @@ def run_machine(
             why="a machine drives a store through one",
             fix="set the class attribute `adapter`",
         )
-    options = {"faults": faults, "models": models, "max_examples": max_examples, "seed": seed, "isolation": isolation, "disk": disk}
+    options = {
+        "faults": faults,
+        "models": models,
+        "max_examples": max_examples,
+        "seed": seed,
+        "isolation": isolation,
+        "disk": disk,
+    }
     return _gate(machine, machine.adapter, context or Context(), **options)
 
 

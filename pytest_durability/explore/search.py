@@ -7,6 +7,7 @@ ends it: where it went on after a death of the machine, then a store that takes 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -232,7 +233,7 @@ class Search:
 
     def _cover(self, case: Case) -> None:
         self.struck |= {str(fault) for fault in case.schedule}
-        offered, reached = points(case, self.names)
+        offered, reached = points(case, self.names, case.workload.sessions if self.runner.able.sessions else ())
         self.offered |= offered
         self.reached |= reached
 
@@ -319,14 +320,17 @@ def _disturbed(case: Case) -> bool:
     return _goes_wrong(case.workload, case.schedule.faults)
 
 
-def points(case: Case, names: Iterable[str]) -> tuple[set[Point], set[Point]]:
-    """Where the crash and the faults of these names could strike in a story, and where they did."""
+def points(case: Case, names: Iterable[str], sessions: Sequence[str] = ()) -> tuple[set[Point], set[Point]]:
+    """Where the crash and the faults of these names could strike in a story, and where they did.
+
+    `sessions`: names that are written as `<session>` in roles, because the files of one session are what those of another are.
+    """
     offered: set[Point] = set()
     reached: set[Point] = set()
     kinds = {name: INJECTORS[name][0] for name in names if name in INJECTORS}
     strikes = set(case.recording.strikes)
     for op in case.history.lane(Lane.DISK):
-        role = role_of(op.target) or "-"
+        role = role_of(_any_session(op.target, sessions)) or "-"
         if op.effect is not None:
             crash = Point(op.kind, role, "Crash")
             offered.add(crash)
@@ -336,12 +340,20 @@ def points(case: Case, names: Iterable[str]) -> tuple[set[Point], set[Point]]:
         if op.seq in strikes:
             reached.add(Point(op.kind, role, op.note if op.outcome is Outcome.FAILED else "ShortWrite"))
     if "ReadEIO" in kinds:
-        offered |= {Point(kind, role, "EIO") for kind, role in set(case.recording.read)}
+        offered |= {Point(kind, _any_session(role, sessions), "EIO") for kind, role in set(case.recording.read)}
     for fault in case.schedule:
         if isinstance(fault, (LostWrite, TornWrite, ShortWrite)):
             place = Place.parse(fault.at)
-            reached.add(Point(place.kind, place.role, type(fault).__name__))
+            reached.add(Point(place.kind, _any_session(place.role, sessions), type(fault).__name__))
     return offered, reached
+
+
+def _any_session(path: str, sessions: Sequence[str]) -> str:
+    """A path or role in which the name of a session, where it stands as a word, is the placeholder of all of them."""
+    if not sessions:
+        return path
+    names = "|".join(re.escape(form) for session in sessions for form in (session, role_of(session)))
+    return re.sub(rf"(?<![\w-])({names})(?![\w-])", "<session>", path)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -71,8 +71,17 @@ def sweep(
     keeper = Keeper(reference_of(adapter), context, disk)
     with keeper.watching():
         arena = arena_on(disk, context.seed, context)
-        options = {"fatal_names": asked, "depth": depth, "executor": executor, "isolation": isolation, "seed": context.seed}
-        report = _swept(adapter, arena, workload, chosen, **options)
+        report = _swept(
+            adapter,
+            arena,
+            workload,
+            chosen,
+            fatal_names=asked,
+            depth=depth,
+            executor=executor,
+            isolation=isolation,
+            seed=context.seed,
+        )
         keeper.keep(report)
         reraise(report.anomalies, f"{len(report.anomalies)} distinct findings in {report.adapter}")
     if report.unknown:

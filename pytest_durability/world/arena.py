@@ -141,7 +141,7 @@ class Arena:
     @property
     def scratch(self) -> tuple[str, ...]:
         """Patterns of what programs leave in the directory for temporary files, where that is recorded: it is no part of a store."""
-        return (f"{tempfile.gettempdir().strip('/')}/tmp*",) if self._kernel is not None else ()
+        return (os.path.join(tempfile.gettempdir(), "tmp*").strip("/"),) if self._kernel is not None else ()
 
     @contextmanager
     def aside(self) -> Iterator[None]:

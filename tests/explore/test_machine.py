@@ -193,7 +193,16 @@ def test_one_session_must_not_hurt_another(context):
     assert all("session='other'" in str(anomaly.result.workload) for anomaly in found)
     again = replay(found[0].result.case_id, adapter=with_sessions(stores.Sound), context=context)
     assert again.verdict is Verdict.VALID
-    assert findings(with_sessions(stores.Sound), context, models=KILL) == []
+
+
+def test_all_sessions_are_one_role(context):
+    """A store whose sessions leave each other alone passes; a fault in one of them counts for all, and cases name the real files."""
+    report = check(with_sessions(stores.Sound), models=KILL, max_examples=24, seed=1, context=context)
+    roles = {point.role for point in report.coverage.reached | report.coverage.never}
+    assert "<session>/live.jsonl" in roles
+    assert not [role for role in roles if role.startswith(("session", "other"))]
+    found = findings(with_sessions(stores.InPlace), context, faults=["Crash"], models=KILL, max_examples=4)
+    assert "session/live.jsonl" in str(found[0].result.schedule)
 
 
 def test_a_text_that_cannot_be_written_may_be_refused(context):
