@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pytest_durability.arming import Arm
-from pytest_durability.explore.shrink import ATTEMPTS, Told, renumbered, shrunk
+from pytest_durability.explore import shrink
+from pytest_durability.explore.shrink import Told, renumbered, shrunk
 from pytest_durability.faults import Schedule
 from pytest_durability.verdict import LostAcknowledged, Result, Verdict
 from pytest_durability.workload import Append, AppendMany, Commit, On, PowerLoss, Reload, Say, Workload
@@ -64,13 +65,30 @@ def test_messages_count_from_one():
     assert [part.text for part in renumbered(parts) if isinstance(part, Append)] == ["zu1z a", "za1z b", "zu2z c"]
 
 
-def test_shrinking_ends():
+def test_no_story_is_told_twice():
+    """An attempt costs a run of the store: none is made again, and none of a story that is not shorter."""
+    tried = []
+    story = [Append("user", f"zu{n}z " + "x" * 300 * n) for n in range(1, 6)]
+
+    def retell(parts):
+        tried.append(parts)
+        return told(*parts) if len(parts) >= 2 and sum(len(part.text) for part in parts) > 500 else None
+
+    left = shrunk(told(*story), retell)
+    assert len(left.parts) == 2
+    attempts = tried[: tried.index(left.parts) + 1]
+    assert len(set(attempts)) == len(attempts)
+    assert all(len(parts) < 5 for parts in tried)
+
+
+def test_shrinking_ends(monkeypatch):
     """After so many attempts, whatever is left."""
+    monkeypatch.setattr(shrink, "ATTEMPTS", 100)
     count = []
 
     def retell(parts):
         count.append(parts)
         return told(*parts[:-1]) if len(parts) > 1 else None
 
-    shrunk(told(*[Append("user", f"zu{n}z x") for n in range(1, 3 * ATTEMPTS)]), retell)
-    assert len(count) <= ATTEMPTS + 1
+    shrunk(told(*[Append("user", f"zu{n}z x") for n in range(1, 300)]), retell)
+    assert len(count) <= 101
