@@ -32,10 +32,14 @@ STEPS, FAULTS = 3, 1
 
 TEST = '''
 import json
+import sys
 import time
 from pathlib import Path
 
 from pytest_durability import Anomaly
+
+sys.path.append(ROOT)  # behind the installed package: Hypothesis reads the source of whatever is not installed, which takes a second
+
 from tests.planted import reference, stores
 
 
@@ -76,8 +80,11 @@ def test_planted(durability):
 
 DEEP = """
 import json
+import sys
 import time
 from pathlib import Path
+
+sys.path.append(ROOT)
 
 from tests.reference_impl.adapter import ReferenceSession
 
@@ -124,13 +131,13 @@ def variants() -> dict[str, tuple[str, frozenset[str]]]:
 
 def project(folder: Path, source: str) -> None:
     """A project with one test and this plugin only."""
-    (folder / "test_it.py").write_text(source)
+    (folder / "test_it.py").write_text(f"ROOT = {str(ROOT)!r}\n{source}")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p pytest_durability.plugin -p no:cacheprovider\n")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Pytest in a process of its own."""
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -82,6 +82,31 @@ def test_the_database_service_is_unusable_after_a_kill_at_its_first_start(durabi
     assert any(type(error).__name__ == "Unloadable" and "Schema version not found" in str(error) for error in found)
 
 
+def started(world):
+    """The error that a first, or a later, start ends with; None if the session is there."""
+    service = Database.service(f"{world.root}/x.db")
+    try:
+        world.turns.run(service.create_session(**NAME))
+    except Exception as error:
+        return error
+    finally:
+        world.turns.run(ended(service))
+    return None
+
+
+def test_a_lock_error_at_its_first_start_has_the_same_effect(durability):
+    """One lock that cannot be had, between the tables and the version, and no start succeeds any more; before that they recover."""
+    after = []
+    for nth in range(8, 12):  # those before are needed to connect
+        with durability.world() as world:
+            others = iter([True] * nth)
+            world.disk.fail("lock", lambda path, others=others: path.endswith("x.db") and not next(others, False), "EIO")
+            assert "disk I/O error" in str(started(world)), "the lock that fails is part of the first start"
+            after.append(started(world))
+    assert after[:3] == [None] * 3
+    assert "Schema version not found" in str(after[3])
+
+
 # A turn with two tools: each result has to come behind its call, or the provider refuses the conversation.
 PARTS = {
     "q1": types.Part(text="q1"),
