@@ -126,10 +126,10 @@ class Search:
         seen = self.runner.observe(cut.image())
         return self.runner.judge(case, cut.image, seen, end, end, model=self._few()[0].name)[0].anomaly is not None
 
-    def _wrong(self, case: Case, tell: Callable[[Examiner, Tally], None], **only: int) -> list[Anomaly]:
+    def _wrong(self, case: Case, tell: Callable[[Examiner, Tally], None], upto: str = "", **only: int) -> list[Anomaly]:
         """What is wrong with a story, up to the weakest model that shows something; `tell` is given what was walked for it.
 
-        `only`: `since` and `enough` of an `Examiner`.
+        `upto`: no stronger model than this one is tried. `only`: `since` and `enough` of an `Examiner`.
         """
         if case.recording.overlaps:
             overlapped = self.runner.overlapped(case)
@@ -138,7 +138,7 @@ class Search:
         if anomaly is not None:
             return [anomaly]
         examiner = Examiner(self.runner, case, limit=self._limit(case), **only)
-        for model in self._few() if _disturbed(case) else self.models:
+        for model in self._upto(upto, self._few() if _disturbed(case) else self.models):
             tally = examiner.examine(model.name)
             tell(examiner, tally)
             if model.name in self.deadly and tally.suspects:
@@ -150,6 +150,11 @@ class Search:
         deadly = [model for model in self.models if model.name in self.deadly] or list(self.models[:1])
         local = [model for model in deadly if model.mount is None]
         return [*local[:1], *local[1:][-1:], *(model for model in deadly if model.mount is not None)]
+
+    @staticmethod
+    def _upto(name: str, models: Sequence[PersistenceModel]) -> Sequence[PersistenceModel]:
+        names = [model.name for model in models]
+        return models[: names.index(name) + 1] if name in names else models
 
     def _limit(self, case: Case) -> int:
         """How many cuts of a story are tried: fewer of one that says a lot, because mounting that takes as long as opening it."""
@@ -170,25 +175,26 @@ class Search:
     def distinct(self) -> list[Anomaly]:
         """What was found, without the steps and faults that it does not need; one story, the shortest, of each bug."""
         kept: dict[Identity, Anomaly] = {}
-        known: dict[tuple[Schedule, Parts], list[Told]] = {}
+        known: dict[tuple[Schedule, str, Parts], list[Told]] = {}
         for told in sorted(
             (shrunk(told, partial(self._again, told, known)) for told in self.found.values()), key=lambda told: told.length
         ):
             kept.setdefault(told.anomaly.identity, told.anomaly)
         return list(kept.values())
 
-    def _again(self, like: Told, known: dict[tuple[Schedule, Parts], list[Told]], parts: Parts) -> Told | None:
-        """The same harm in another story, if it is done there too; `known`: what was told of stories before."""
-        asked = self._asked(like)
-        if (asked, parts) not in known:
-            known[asked, parts] = self._retold(asked, parts)
-        return next((told for told in known[asked, parts] if told.anomaly.identity[:2] == like.anomaly.identity[:2]), None)
+    def _again(self, like: Told, known: dict[tuple[Schedule, str, Parts], list[Told]], parts: Parts) -> Told | None:
+        """The same harm in another story, if no more has to get lost for it; `known`: what was told of stories before."""
+        result = like.anomaly.result
+        key = self._asked(like), result.model if result is not None else "", parts
+        if key not in known:
+            known[key] = self._retold(*key)
+        return next((told for told in known[key] if told.anomaly.identity[:2] == like.anomaly.identity[:2]), None)
 
-    def _retold(self, asked: Schedule, parts: Parts) -> list[Told]:
+    def _retold(self, asked: Schedule, model: str, parts: Parts) -> list[Told]:
         if all(isinstance(part, Arm) for part in parts):
             return []
         try:
-            return self._told(self.runner.played(parts, asked, arming=True), asked, enough=ENOUGH)
+            return self._told(self.runner.played(parts, asked, arming=True), asked, upto=model, enough=ENOUGH)
         except DurabilityError:  # steps that make no story
             return []
 
@@ -203,13 +209,14 @@ class Search:
         schedule: Schedule,
         first: Callable[[Case], None] = lambda _: None,
         tell: Callable[[Examiner, Tally], None] = lambda *_: None,
+        upto: str = "",
         **only: int,
     ) -> list[Told]:
         """What is wrong with a story, with the story; `first` is given the case, `tell` what was walked of it."""
         try:
             case = self._case(Workload(recording.steps), recording, schedule)
             first(case)
-            found = self._wrong(case, tell, **only)
+            found = self._wrong(case, tell, upto, **only)
         except Anomaly as anomaly:  # the store needs no fault at all
             found = [anomaly]
         return [Told(anomaly, _first(recording.drawn, _steps(anomaly))) for anomaly in found]
