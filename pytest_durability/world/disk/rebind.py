@@ -68,15 +68,16 @@ class Rebinding:
         Raises:
             RecorderError: a place holds a strict function and cannot be rebound.
         """
-        known = known or Known()
         holds = tuple(sys.getrefcount(old) for old, _ in self._pairs)
-        if known.holds == holds and self._again(known.places):
-            return
-        known.holds, known.places = (), ()
+        if known is not None:
+            if known.holds == holds and self._again(known.places):
+                return
+            known.holds, known.places = (), ()
         refusal = self._apply()
         if refusal is not None:
             raise refusal  # from here, so that the traceback keeps none of the containers alive
-        known.holds, known.places = holds, anchored(self._done)
+        if known is not None:
+            known.holds, known.places = holds, anchored(self._done)
 
     def _again(self, places: tuple[tuple[int, Place], ...]) -> bool:
         if all(self._put(index, place) for index, place in places):

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import textwrap
+import types
 import weakref
 
 import pytest
@@ -35,16 +36,21 @@ def state():
     found = {}
     for module in (os, posix, builtins, io, _io):
         found.update({(module.__name__, name): id(value) for name, value in vars(module).items() if callable(value)})
+    classes = {}
     for name, module in list(sys.modules.items()):
         for key, value in list(vars(module).items()):
             if id(value) in ids:
                 found[name, key] = id(value)
-            for member, inner in list(vars(value).items()) if isinstance(value, type) else ():
-                if id(inner) in ids:
-                    found[name, key, member] = id(inner)
-                for default in getattr(inner, "__defaults__", None) or ():
+            elif isinstance(value, type):  # once, however many modules show it: there are tens of thousands of such names
+                classes[id(value)] = value
+    for owner in classes.values():
+        for member, inner in list(vars(owner).items()):
+            if id(inner) in ids:
+                found[repr(owner), id(owner), member] = id(inner)
+            elif type(inner) is types.FunctionType:
+                for default in inner.__defaults__ or ():
                     if id(default) in ids:
-                        found[name, key, member, "default"] = id(default)
+                        found[repr(owner), id(owner), member, "default"] = id(default)
     for name in SETS:
         found[name] = frozenset(map(id, getattr(os, name)))
     return found
@@ -63,10 +69,14 @@ def module(tmp_path, monkeypatch):
         importlib.invalidate_caches()
         return importlib.import_module(name)
 
-    yield load
-    for name in names:
-        sys.modules.pop(name).__dict__.clear()
-    gc.collect()
+    gc.disable()  # what the test makes stays young, so that its garbage is found without a look at the whole process
+    try:
+        yield load
+    finally:
+        for name in names:
+            sys.modules.pop(name).__dict__.clear()
+        gc.collect(0)
+        gc.enable()
 
 
 @pytest.fixture
