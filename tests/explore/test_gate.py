@@ -54,7 +54,7 @@ def test_a_sound_store_passes(context):
 @pytest.mark.parametrize("name", FOUND)
 def test_each_planted_bug_is_found_and_shrunk(name, context):
     """By its anomaly, with at most three steps of the user and one fault besides the crash at the end; each is saved."""
-    found = findings(getattr(stores, name), context)
+    found = findings(getattr(stores, name), context, max_examples=16)
     assert {type(anomaly).__name__ for anomaly in found} >= FOUND[name]
     for anomaly in found:
         if type(anomaly).__name__ in FOUND[name]:
@@ -79,7 +79,7 @@ def test_the_same_seed_is_the_same_search(context):
     def told():
         return [
             (str(anomaly), str(anomaly.result.workload), str(anomaly.result.schedule))
-            for anomaly in findings(stores.ClearsFirst, context, max_examples=20)
+            for anomaly in findings(stores.ClearsFirst, context, max_examples=10)
         ]
 
     assert told() == told() != []
@@ -90,7 +90,7 @@ def test_the_ci_profile_needs_no_seed(context, tmp_path):
 
     def told(seed):
         own = Context(directory=tmp_path / "c", profile="ci", seed=seed)
-        return [str(anomaly.result.workload) for anomaly in findings(stores.InPlace, own, seed=None, max_examples=20)]
+        return [str(anomaly.result.workload) for anomaly in findings(stores.InPlace, own, seed=None, max_examples=10)]
 
     assert told(1) == told(2) != []
 
@@ -107,9 +107,9 @@ def test_a_saved_case_runs_first(context, monkeypatch):
 def test_models_that_are_named_are_fatal(context):
     """A store that promises a kill only fails under a model that the test names, and is told about it otherwise."""
     adapter = stores.adapter(stores.NoSync, acknowledged="process-kill")
-    assert LostAcknowledged in {type(found) for found in check(adapter, max_examples=10, seed=1, context=context).portability}
+    assert LostAcknowledged in {type(found) for found in check(adapter, max_examples=6, seed=1, context=context).portability}
     with pytest.raises((Anomaly, ExceptionGroup)):
-        check(adapter, models=["ext4-delalloc"], max_examples=10, seed=1, context=context)
+        check(adapter, models=["ext4-delalloc"], max_examples=6, seed=1, context=context)
 
 
 def test_async_adapters_can_be_checked(context):
@@ -189,7 +189,7 @@ def test_a_store_that_is_not_deterministic_is_told(context):
             return rows[:-1] if next(opened) % 7 == 6 else rows
 
     with pytest.raises((UsageError, Anomaly, ExceptionGroup)):
-        check(Moody, seed=1, context=context)
+        check(Moody, max_examples=12, seed=1, context=context)
 
 
 @pytest.mark.parametrize("faults", [["Earthquake"], [42], "Earthquake", ["RejectRequest"]])

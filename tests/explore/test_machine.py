@@ -51,7 +51,7 @@ def story(anomaly):
 
 def test_a_line_that_is_glued_to_a_torn_one_is_found(context):
     """It takes a death in the middle of the story: what was said after it is lost."""
-    found = findings(stores.adapter(stores.GluesTail), context, faults=["Crash"], max_examples=40)
+    found = findings(stores.adapter(stores.GluesTail), context, faults=["Crash"], models=KILL, max_examples=40)
     assert found
     for anomaly in found:
         steps, wrong = story(anomaly)
@@ -62,7 +62,7 @@ def test_a_line_that_is_glued_to_a_torn_one_is_found(context):
 @pytest.mark.parametrize("store", [stores.WedgedByError, stores.WedgedByTail])
 def test_a_store_that_takes_nothing_more_is_wedged(store, context):
     """After a failed write in the same process, or after a torn tail; the shortest story is told, and it replays."""
-    (anomaly,) = [found for found in findings(stores.adapter(store), context) if isinstance(found, Wedged)]
+    (anomaly,) = [found for found in findings(stores.adapter(store), context, models=KILL) if isinstance(found, Wedged)]
     steps, wrong = story(anomaly)
     assert (len(steps) <= 3, len(wrong)) == (True, 1)
     with pytest.raises(Wedged) as again:
@@ -73,10 +73,10 @@ def test_a_store_that_takes_nothing_more_is_wedged(store, context):
 def test_a_store_that_is_used_no_more_after_an_error_is_not_wedged(context):
     """The adapter says so, and the finding names the attribute."""
     adapter = stores.adapter(stores.WedgedByError)
-    (anomaly,) = findings(adapter, context)
+    (anomaly,) = findings(adapter, context, models=KILL)
     assert "after_error = 'reopen'" in str(anomaly)
     adapter.after_error = "reopen"
-    assert findings(adapter, context) == []
+    assert findings(adapter, context, models=KILL) == []
 
 
 class Forgets:
@@ -129,7 +129,7 @@ def test_a_store_that_knows_a_retry_passes(context):
 
 def test_without_the_promise_a_retry_may_add_a_copy(context):
     """Two copies of a message whose answer was lost are legal, and so is one."""
-    assert findings(stores.adapter(stores.Sound), context, faults=["LostAck"]) == []
+    assert findings(stores.adapter(stores.Sound), context, faults=["LostAck"], models=KILL) == []
 
 
 def test_a_second_store_object_must_not_undo_what_the_first_one_did(context):
@@ -240,7 +240,7 @@ def test_a_text_that_is_taken_must_be_loadable(context):
 @pytest.mark.parametrize("store", [stores.GluesTail, stores.TwoWrites, stores.TrustsLive, stores.InPlace])
 def test_what_a_search_finds_replays_without_it(store, context):
     """To the last letter: proof, story and faults; and the case says which models suffice."""
-    found = findings(stores.adapter(store), context, max_examples=16)
+    found = findings(stores.adapter(store), context, max_examples=8)
     assert found
     for anomaly in found:
         result = anomaly.result
@@ -258,7 +258,7 @@ def test_the_models_that_suffice_are_told(context):
     assert set(anomaly.result.fails_under) == {"ext4-delalloc", "posix"}
     assert {"process-kill", "strict"} <= set(anomaly.result.holds_under)
     modest = stores.adapter(stores.Sound, acknowledged="process-kill")
-    report = check(modest, max_examples=6, seed=1, context=context)
+    report = check(modest, max_examples=3, seed=1, context=context)
     assert report.stronger == 'Promise(acknowledged="power-loss")'
     assert {"strict", "ext4-delalloc", "posix"} <= set(report.holds_under)
 
@@ -290,7 +290,7 @@ def test_an_event_loop_that_runs_is_told(context):
 
 def test_a_store_may_live_in_a_process_of_its_own(context):
     """Then the steps are collected and played there; the finding is the same kind of case."""
-    found = findings(stores.adapter(stores.Brick), context, isolation="process", models=KILL, max_examples=4)
+    found = findings(stores.adapter(stores.Brick), context, isolation="process", models=KILL, max_examples=2)
     assert types(found) == {Unloadable}
 
 
