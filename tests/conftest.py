@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -14,3 +15,6 @@ if ROOT not in sys.path:
 # The same examples in every run and on every machine, however slow it is: a red run is red again.
 settings.register_profile("project", deadline=None, derandomize=True, database=None)
 settings.load_profile("project")
+
+# All tests together keep half a million objects, and every full collection looks at each of them.
+gc.set_threshold(20_000, 20, 20)

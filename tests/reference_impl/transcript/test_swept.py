@@ -26,6 +26,6 @@ def test_the_standard_sweep_has_turns(tmp_path):
 
 def test_a_search_finds_nothing(tmp_path):
     """Cuts, interrupts, I/O errors, full disks and restarts."""
-    report = check(ReferenceTranscript, models=["process-kill"], max_examples=4, seed=1, context=Context(directory=tmp_path))
+    report = check(ReferenceTranscript, models=["process-kill"], max_examples=2, seed=1, context=Context(directory=tmp_path))
     assert report.anomalies == ()
     assert report.states > 50

@@ -43,17 +43,21 @@ def state():
                 found[name, key] = id(value)
             elif isinstance(value, type):  # once, however many modules show it: there are tens of thousands of such names
                 classes[id(value)] = value
-    for owner in classes.values():
-        for member, inner in list(vars(owner).items()):
-            if id(inner) in ids:
-                found[repr(owner), id(owner), member] = id(inner)
-            elif type(inner) is types.FunctionType:
-                for default in inner.__defaults__ or ():
-                    if id(default) in ids:
-                        found[repr(owner), id(owner), member, "default"] = id(default)
+    found.update((place, at) for owner in classes.values() for place, at in aliases(owner, ids))
     for name in SETS:
         found[name] = frozenset(map(id, getattr(os, name)))
     return found
+
+
+def aliases(owner, ids):
+    """The same of one class, and of the defaults of its methods."""
+    for member, inner in list(vars(owner).items()):
+        if id(inner) in ids:
+            yield (repr(owner), id(owner), member), id(inner)
+        elif type(inner) is types.FunctionType:
+            for default in inner.__defaults__ or ():
+                if id(default) in ids:
+                    yield (repr(owner), id(owner), member, "default"), id(default)
 
 
 @pytest.fixture

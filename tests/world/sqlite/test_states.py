@@ -14,6 +14,7 @@ from pytest_durability.explore.sweep import sweep
 from pytest_durability.verdict import LostAcknowledged
 from pytest_durability.world.disk.difference import changes
 from pytest_durability.world.disk.image import File, Image, snapshot
+from pytest_durability.world.disk.sqlite import databases as module
 from pytest_durability.world.disk.sqlite.databases import contents, damage, damage_of, databases, logical
 
 pytestmark = pytest.mark.usefixtures("patched")
@@ -188,6 +189,28 @@ def test_damage_is_what_sqlite_says(tmp_path):
         assert len(damage_of(hurt, ("a.db",))) == 1
         assert damage_of(hurt, ("a.db",))[0].startswith("a.db: ")
     assert logical({"a.db": b"x" * 4096}, "a.db") is None
+
+
+def test_sqlite_is_asked_once_about_the_same_bytes(tmp_path, monkeypatch):
+    """Whatever is beside a database counts as much as the database; what is damaged, or says nothing, is asked about again."""
+    made(tmp_path, "create table t(a)", journal="wal")
+    after = made(tmp_path, "insert into t values ('x')", journal="wal")
+    before = Image(tuple(file for file in after.files if file.path == "a.db"))
+    asked = []
+    laid_out = module._laid_out
+    monkeypatch.setattr(module, "_laid_out", lambda *args: (asked.append(1), laid_out(*args))[1])
+    monkeypatch.setattr(module, "_whole", {})
+    monkeypatch.setattr(module, "_dumps", {})
+    for _ in range(2):
+        assert damage_of(before) == damage_of(after) == ()
+        assert b"'x'" not in logical(before.data(), "a.db")
+        assert b"'x'" in logical(after.data(), "a.db")
+    assert len(asked) == 4
+    hurt = {"a.db": b"x" * 4096}
+    for _ in range(2):
+        assert damage_of(Image((File("a.db", hurt["a.db"], 1),)), ("a.db",)) != ()
+        assert logical(hurt, "a.db") is None
+    assert len(asked) == 8
 
 
 def test_an_unfinished_transaction_is_no_damage(world, connect):

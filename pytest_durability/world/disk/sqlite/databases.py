@@ -6,19 +6,28 @@ and its journal beside it; `-shm` is never needed, since SQLite makes it anew.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from typing import TypeVar
 
 from pytest_durability.world.disk.difference import HEADER
 from pytest_durability.world.disk.image import Image
 
+Told = TypeVar("Told")
+
 BESIDE = ("-wal", "-journal")
 """Files that belong to the database of the same name without this ending, and without which it may be an older one, or none."""
 _SHOWN = 3
+REMEMBERED = 512
+"""Most states of a story hold a database that others hold too: so many that were found whole, and so many dumps, are kept."""
+
+_whole: dict[bytes, None] = {}
+_dumps: dict[bytes, bytes] = {}
 
 
 def databases(*images: Image) -> tuple[str, ...]:
@@ -64,11 +73,19 @@ def damage_of(image: Image, paths: tuple[str, ...] = ()) -> tuple[str, ...]:
     found = []
     for path in sorted({*databases(image), *paths}):
         if path in held:
-            with _laid_out(held, path) as full:
-                found += [
-                    f"{path}: {said.partition(': ')[2]}" for said in damage(os.path.dirname(full), (os.path.basename(full),))
-                ]
+            found += [f"{path}: {said}" for said in _damage(held, path)]
     return tuple(found)
+
+
+def _damage(held: Mapping[str, bytes], path: str) -> list[str]:
+    key = _key(held, path)
+    if key in _whole:
+        return []
+    with _laid_out(held, path) as full:
+        found = [said.partition(": ")[2] for said in damage(os.path.dirname(full), (os.path.basename(full),))]
+    if not found:
+        _remember(_whole, key, None)
+    return found
 
 
 def logical(held: Mapping[str, bytes], path: str) -> bytes | None:
@@ -76,11 +93,37 @@ def logical(held: Mapping[str, bytes], path: str) -> bytes | None:
 
     `held`: path -> content, of the database and of what is beside it.
     """
-    with _laid_out(held, path) as full, suppress(sqlite3.Error), closing(sqlite3.connect(full, timeout=0)) as connection:
+    key = _key(held, path)
+    told = _dumps.get(key)
+    if told is None:
+        with _laid_out(held, path) as full:
+            told = _dump(full)
+        if told is not None:
+            _remember(_dumps, key, told)
+    return told
+
+
+def _dump(full: str) -> bytes | None:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(full, timeout=0)) as connection:
         connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
         marks = [connection.execute(f"pragma {name}").fetchone()[0] for name in ("user_version", "application_id")]
         return "\n".join([*map(str, marks), *connection.iterdump()]).encode("utf-8", "surrogateescape")
     return None
+
+
+def _key(held: Mapping[str, bytes], path: str) -> bytes:
+    """What SQLite's answer depends on: the bytes of the database and of what is beside it, each of them there or not."""
+    parts = [held.get(path + tail) for tail in ("", *BESIDE)]
+    state = hashlib.blake2b(repr([None if part is None else len(part) for part in parts]).encode(), digest_size=16)
+    for part in parts:
+        state.update(part or b"")
+    return state.digest()
+
+
+def _remember(memory: dict[bytes, Told], key: bytes, told: Told) -> None:
+    if len(memory) >= REMEMBERED:
+        memory.clear()
+    memory[key] = told
 
 
 def contents(image: Image) -> dict[str, bytes]:

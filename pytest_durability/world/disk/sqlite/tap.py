@@ -21,6 +21,7 @@ from pytest_durability.world.disk import real
 from pytest_durability.world.disk.calls import CALLS
 from pytest_durability.world.disk.shut import Shut
 from pytest_durability.world.disk.sqlite import native as n
+from pytest_durability.world.disk.sqlite.dead import Dead
 from pytest_durability.world.disk.sqlite.files import (
     Life,
     Native,
@@ -55,7 +56,7 @@ class Tap:
         self.installed = False
         self.waiting = True
         self._lives: dict[Recorder, Life] = {}
-        self._dead: dict[int, OpenFile] = {}
+        self._dead = Dead()
         self._stray = Life(None)
         self._hook: Any = None
         self._saved: list[tuple[Any, str, int]] = []
@@ -147,7 +148,7 @@ class Tap:
             if file.life is life:
                 self.tables.hang(file, "dead")
                 if file.end:
-                    self._dead[file.address] = file
+                    self._dead.add(file)
         end(life.workers)
         _raise(errors)
 
@@ -170,7 +171,7 @@ class Tap:
             self._hook(unraisable)
 
     def _released(self, file: OpenFile) -> None:
-        self._dead.pop(file.address, None)
+        self._dead.discard(file)
         if file.refused:
             self.tables.refusing -= 1
 
@@ -180,10 +181,6 @@ class Tap:
             life = self._lives[recorder] = Life(recorder)
         return life
 
-    def _is_dead(self, name: int | None) -> bool:
-        """Whether a name stands in the memory of a dead connection."""
-        return name is not None and any(file.start <= name < file.end for file in list(self._dead.values()))
-
     # -- what SQLite calls
 
     def _place(self, name: int, dead: int) -> int | tuple[Recorder, str, str] | None:
@@ -192,7 +189,7 @@ class Tap:
         `dead`: the answer if a dead connection asks; while the root is gated shut, everybody below it is dead.
         """
         handler = CALLS.handler
-        if self._is_dead(name):
+        if self._dead.names(name):
             return dead
         if handler is None or getattr(handler, "root", "") == os.sep:  # a fake file system: SQLite only knows the real one
             return None
@@ -263,7 +260,7 @@ class Tap:
     def _renew(self, recorder: Recorder, relative: str, path: str) -> None:
         """Give a database that a dead connection holds new inodes, so that locks of the dead hold nobody up."""
         key = real_inode(path)
-        if key < 0 or all(file.key != key for file in list(self._dead.values())):
+        if key < 0 or not self._dead.database(key):
             return
         for tail in ("", "-wal", "-journal"):
             old, fresh = path + tail, f"{path}{tail}~"
