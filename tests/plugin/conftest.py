@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
@@ -86,6 +87,18 @@ def project(pytester, monkeypatch):
     pytester.makepyfile(stores=STORES)
     pytester.makeini("[pytest]\naddopts = --strict-markers\n")
     return pytester
+
+
+@pytest.fixture
+def here(project):
+    """Run the tests of the project in this process, which is quicker and enough for a run that ends before its first test."""
+
+    importlib.import_module("pytest_durability.explore.settings")  # else pytester would forget it after the run that loads it
+
+    def here(*args):
+        return project.runpytest_inprocess("-p", "pytest_durability.plugin", "-p", "no:cacheprovider", "-W", "error", *args)
+
+    return here
 
 
 @pytest.fixture

@@ -34,20 +34,20 @@ def test_show(durability):
     ],
 )
 @pytest.mark.parametrize("place", ["line", "ini"])
-def test_a_bad_value_is_a_usage_error_that_lists_the_valid_ones(project, option, value, message, place):
+def test_a_bad_value_is_a_usage_error_that_lists_the_valid_ones(project, here, option, value, message, place):
     """Both on the command line and in the configuration file, before anything is collected."""
     if place == "ini":
         project.makeini(f"[pytest]\ndurability_{option.replace('-', '_')} = {value}\n")
-    result = project.runpytest_subprocess(*([f"--durability-{option}={value}"] if place == "line" else []))
+    result = here(*([f"--durability-{option}={value}"] if place == "line" else []))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"--durability-{option}: " in result.stderr.str()
     assert message in result.stderr.str()
 
 
-def test_a_bad_truth_is_a_usage_error(project):
+def test_a_bad_truth_is_a_usage_error(project, here):
     """A flag needs no value on the command line; in the configuration file it is yes or no."""
     project.makeini("[pytest]\ndurability_html = perhaps\n")
-    result = project.runpytest_subprocess()
+    result = here()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert (
         "--durability-html: 'perhaps' is neither yes nor no. Valid values: true, yes, on, 1, false, no, off, 0."
@@ -144,10 +144,10 @@ class TestIt:
         ("max_examples=0", "0 is not a number of examples"),
     ],
 )
-def test_a_marker_that_cannot_be_used_stops_the_run(run, marker, message):
+def test_a_marker_that_cannot_be_used_stops_the_run(project, here, marker, message):
     """Also a marker of a test that would not run is an error: it names the test and the valid keywords."""
-    source = f"import pytest\n\n@pytest.mark.durability({marker})\ndef test_it():\n    pass\n"
-    result = run(source)
+    project.makepyfile(test_it=f"import pytest\n\n@pytest.mark.durability({marker})\ndef test_it():\n    pass\n")
+    result = here()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "test_it.py::test_it: @pytest.mark.durability" in result.stderr.str()
     assert message in result.stderr.str()
