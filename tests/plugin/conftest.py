@@ -92,7 +92,6 @@ def project(pytester, monkeypatch):
 @pytest.fixture
 def here(project):
     """Run the tests of the project in this process, which is quicker and enough for a run that ends before its first test."""
-
     importlib.import_module("pytest_durability.explore.settings")  # else pytester would forget it after the run that loads it
 
     def here(*args):
