@@ -34,6 +34,9 @@ REPLIES = (
 HUGE = "y" * (1 << 20)
 """A body of many pages, which takes long to crash everywhere; only longer searches say it."""
 
+OTHER = "other"
+"""The name of the session that lives beside the usual one."""
+
 MANY = 11
 """So many messages in a row pass what stores keep in a window, or count with one digit."""
 

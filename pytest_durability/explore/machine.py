@@ -16,7 +16,7 @@ from pytest_durability.adapter import Message
 from pytest_durability.arming import INJECTORS, Arm
 from pytest_durability.capabilities import check_workload
 from pytest_durability.errors import UsageError
-from pytest_durability.explore.drawn import HUGE, MANY, REPLIES, TEXTS, Writer
+from pytest_durability.explore.drawn import HUGE, MANY, OTHER, REPLIES, TEXTS, Writer
 from pytest_durability.faults import Schedule
 from pytest_durability.recording import Play
 from pytest_durability.workload import (
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 ROLES = ("user", "assistant", "user", "assistant")
 TOOL_ROLES = ("user", "assistant", "tool", "assistant")
 TOOL_TEXTS = ("one moment", "42", "it is")
-OTHER = "other"
-"""The name of the session that lives beside the usual one."""
 CALLS = 3
 """What strikes calls, and not operations, strikes one of the next few."""
 RARELY = 17

@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytest_durability.arming import INJECTORS, Arm, strikes
-from pytest_durability.explore.drawn import TEXTS, Writer
+from pytest_durability.explore.drawn import OTHER, REPLIES, TEXTS, Writer
 from pytest_durability.faults import READS, Schedule, role_of
 from pytest_durability.history import Lane, Op
 from pytest_durability.recording import Recording
 from pytest_durability.verdict import Anomaly
-from pytest_durability.workload import Append, AppendMany, Close, Commit, PowerLoss, Reload, Retry, Step, Workload
+from pytest_durability.workload import Append, AppendMany, Ask, Close, Commit, On, PowerLoss, Reload, Retry, Step, Workload
 
 if TYPE_CHECKING:
+    from pytest_durability.capabilities import Capabilities
     from pytest_durability.explore.search import Search
 
 STORIES = {"dev": 16, "ci": 40, "deep": 200}
@@ -30,6 +31,9 @@ STRIKES = 4
 
 GLANCES = 16
 """How many times more, with a fault where none struck yet; of these only the course and the end are judged."""
+
+BREAKS, WAYS = 2, 12
+"""How many times more, with a turn that breaks, in one of so many ways."""
 
 ROLES = ("user", "assistant", "user", "assistant")
 PLAIN = 7
@@ -57,7 +61,7 @@ def strike_places(search: Search, profile: str, seed: int, most: int | None = No
         recording = search.runner.played(workload, Schedule(), arming=True)  # which sees the reads too
         if _wrong(search, recording, Schedule()):
             return
-        for arm in _faults(search, recording, chance, struck):
+        for arm in (*_faults(search, recording, chance, struck), *_breaks(search, workload, chance)):
             told = search.runner.played((arm, *workload), Schedule(), arming=True)
             if _wrong(search, told, Schedule(), since=min(told.strikes, default=0)):
                 return
@@ -81,18 +85,33 @@ def _stories(search: Search, chance: random.Random, count: int) -> Iterator[Work
     """The standard workload first, then short ones of every length."""
     able = search.runner.able
     yield search.runner.workload()
-    kinds = ["append", "append", "reload", *(name for name in ("append_many", "commit", "close") if name in able.members)]
-    if "append" not in able.members:
-        return
-    for number in range(1, count):
+    says = [name for name in ("append", "turn") if name in able.members]
+    kinds = [*says[:1], *says, "reload", *(name for name in ("append_many", "commit", "close") if name in able.members)]
+    for number in range(1, count if says else 0):
         writer = Writer(ids=able.promise.retry == "idempotent")
-        yield Workload(tuple(_step(chance.choice(kinds), writer, chance) for _ in range(1 + number % 8)))
+        steps = [_step(chance.choice(kinds), writer, chance) for _ in range(1 + number % 8)]
+        yield Workload(tuple(_elsewhere(able, number, at, step) for at, step in enumerate(steps)))
+
+
+def _elsewhere(able: Capabilities, number: int, at: int, step: Step) -> Step:
+    """In some stories every second step is done through a second store object, in others in a second session."""
+    if at % 2 == 0 or not isinstance(step, (Append, AppendMany, Ask, Commit)):
+        return step
+    match number % 4:
+        case 2 if able.handles > 1:
+            return On(step, handle=2)
+        case 3 if able.sessions:
+            return On(step, session=OTHER)
+    return step
 
 
 def _step(kind: str, writer: Writer, chance: random.Random) -> Step:
     if kind == "append":
         said = writer.say(chance.choice(ROLES), TEXTS[chance.randrange(PLAIN)])
         return Append(said.role, said.text, said.id)
+    if kind == "turn":
+        text, reply = TEXTS[chance.randrange(PLAIN)], chance.choice(REPLIES)
+        return Ask(writer.say("user", text).text, writer.say("assistant", reply).text)
     if kind == "append_many":
         several = chance.randrange(1, len(ROLES) + 1)
         longer = chance.randrange(4) == 0  # a batch of several pages can be torn between two messages
@@ -117,6 +136,13 @@ def _faults(search: Search, recording: Recording, chance: random.Random, struck:
         place = chance.choice([place for place in places if place not in struck] or sorted(places))
         struck.add(place)
         yield _aimed(recording, chance.choice(places[place]), place[2], chance)
+
+
+def _breaks(search: Search, workload: Workload, chance: random.Random) -> Iterator[Arm]:
+    """What breaks some of the turns of a story."""
+    turns = sum(isinstance(step.step if isinstance(step, On) else step, Ask) for step in workload)
+    for _ in range(min(BREAKS, turns) if search.streams else 0):
+        yield Arm(chance.choice(search.streams), chance.randrange(turns), chance.randrange(WAYS))
 
 
 def _spots(search: Search, recording: Recording, chance: random.Random, known: set[Spot]) -> Iterator[Arm]:

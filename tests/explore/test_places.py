@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from pytest_durability.arming import STREAMS
 from pytest_durability.explore import places
 from pytest_durability.explore.examine import Examiner
 from pytest_durability.explore.gate import check
@@ -15,10 +16,10 @@ from pytest_durability.explore.settings import Context
 from pytest_durability.faults import Schedule
 from pytest_durability.persistence import resolve
 from pytest_durability.runner import Runner
-from pytest_durability.verdict import Anomaly
+from pytest_durability.verdict import Anomaly, LostAcknowledged, LostDelivered
 from pytest_durability.workload import Append, AppendMany, Commit, Reload, Workload
 from pytest_durability.world.arena import Arena
-from tests.planted import stores
+from tests.planted import stores, streams
 
 STORY = Workload(
     (
@@ -112,6 +113,33 @@ def test_the_plain_stories_alone_find_it(searching):
         search = searching(stores.GluesTail)
         strike_places(search, "dev", seed)
         assert search.found
+
+
+def with_sessions(store):
+    """An adapter of the store for a root with several sessions."""
+
+    class Several(stores.adapter(store)):
+        sessions = True
+
+    return Several
+
+
+@pytest.mark.parametrize(
+    ("adapter", "anomaly", "breaks"),
+    [
+        (stores.adapter(stores.Sound, opened=2), LostAcknowledged, ()),
+        (with_sessions(stores.SharesArchive), Anomaly, ()),
+        (streams.SavesAtTheEnd, LostDelivered, tuple(STREAMS)),
+    ],
+    ids=["second handle", "second session", "turn"],
+)
+def test_other_handles_and_sessions_and_turns_are_in_plain_stories(adapter, anomaly, breaks):
+    """What takes a second store object, a second session, or a reply that breaks is found without a draw."""
+    with Arena(0) as arena:
+        kill = tuple(resolve("process-kill"))
+        search = Search(Runner(adapter, arena), kill, frozenset(["process-kill"]), limit=300, streams=breaks)
+        strike_places(search, "dev", 1)
+    assert [type(told.anomaly) for told in search.found.values() if isinstance(told.anomaly, anomaly)]
 
 
 def test_a_second_bug_gets_fewer_stories(tmp_path):
