@@ -63,7 +63,25 @@ def calibrate(
     rehearsal: Rehearsal = run(_rehearse, factory, able, arena, workload)
     _check_failures(able, workload, rehearsal.recording)
     found = {name: _calibrated(able, workload, rehearsal, reopener, name) for name in workload.sessions}
+    if any(failed.refused for _, failed in rehearsal.recording.failures):
+        alone: Rehearsal = run(_rehearse, factory, able, arena, _alone(workload))
+        found = {name: replace(one, kinds=one.kinds | _kinds_of(alone, reopener, name)) for name, one in found.items()}
     return {name: replace(one, kinds=one.kinds | kinds) for name, one in found.items()} if kinds else found
+
+
+def _alone(workload: Workload) -> Workload:
+    """The same with one store object for each session: what is refused because of a second one is done here.
+
+    A fault may keep the second one from being opened; what the store then writes has to be known as normal.
+    """
+    return Workload(tuple(replace(step, handle=1) if isinstance(step, On) else step for step in workload))
+
+
+def _kinds_of(rehearsal: Rehearsal, reopener: Reopener, session: str) -> frozenset[tuple[str, bool]]:
+    """The kinds of rows without a token that a fault-free run leaves in a session."""
+    rows = reopener.look(rehearsal.recording.final, session=session).rows or ()
+    groups = (rows, *rehearsal.shown.get(session, ()))
+    return frozenset((row.role, not row.text.strip()) for group in groups for row in group if not row.tokens)
 
 
 def broken_kinds(

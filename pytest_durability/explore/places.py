@@ -32,6 +32,9 @@ STRIKES = 4
 GLANCES = 16
 """How many times more, with a fault where none struck yet; of these only the course and the end are judged."""
 
+PLAYED = 2000
+"""So many operations are played for that at most: a story of many gets fewer glances."""
+
 BREAKS, WAYS = 2, 12
 """How many times more, with a turn that breaks, in one of so many ways."""
 
@@ -155,7 +158,8 @@ def _spots(search: Search, recording: Recording, chance: random.Random, known: s
             reads[place] += 1
             spots.setdefault(spot, []).append(where)
     fresh = [spot for spot in spots if spot not in known]
-    for spot in chance.sample(fresh, min(GLANCES, len(fresh))):
+    most = min(GLANCES, max(1, PLAYED // len(recording.history)))
+    for spot in chance.sample(fresh, min(most, len(fresh))):
         known.add(spot)
         yield _aimed(recording, chance.choice(spots[spot]), spot[2][2], chance)
 

@@ -45,7 +45,8 @@ def test_a_careless_store_fails_at_the_line_of_the_test(run, workers):
     text = result.stdout.str()
     assert "durability: reproduce" in text
     assert re.search(r"^test_it\.py:4: \w+", text, re.MULTILINE) or "ExceptionGroup" in text
-    assert "pytest_durability/" not in text.split("durability: timeline")[0], "no frame of the harness is shown"
+    if pytest.version_tuple >= (9, 2):  # before, pytest shows every frame of a group of exceptions
+        assert "pytest_durability/" not in text.split("durability: timeline")[0], "no frame of the harness is shown"
     assert re.search(r"op \d+  write session\.jsonl.*\(stores\.py:\d+\)", text)
     [line] = [line for line in text.splitlines() if line.startswith("FAILED")]
     assert re.match(r"FAILED test_it.py::test_careless - (durability|ExceptionGroup)", line)
