@@ -158,7 +158,7 @@ def _spots(search: Search, recording: Recording, chance: random.Random, known: s
             reads[place] += 1
             spots.setdefault(spot, []).append(where)
     fresh = [spot for spot in spots if spot not in known]
-    most = min(GLANCES, max(1, PLAYED // len(recording.history)))
+    most = min(GLANCES, max(1, PLAYED // max(1, len(recording.history))))
     for spot in chance.sample(fresh, min(most, len(fresh))):
         known.add(spot)
         yield _aimed(recording, chance.choice(spots[spot]), spot[2][2], chance)
