@@ -19,7 +19,7 @@ def test_every_crash_state(durability):
 
 def test_the_gate(durability):
     """Crashes and failing writes anywhere, in workloads that are drawn."""
-    assert durability.check(ReferenceTrajectory, max_examples=10).anomalies == ()
+    assert durability.check(ReferenceTrajectory, max_examples=10, seed=3).anomalies == ()
 
 
 def test_a_second_object_that_could_not_be_opened_changes_what_is_normal():
