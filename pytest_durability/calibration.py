@@ -80,7 +80,11 @@ def _alone(workload: Workload) -> Workload:
 def _kinds_of(rehearsal: Rehearsal, reopener: Reopener, session: str) -> frozenset[tuple[str, bool]]:
     """The kinds of rows without a token that a fault-free run leaves in a session."""
     rows = reopener.look(rehearsal.recording.final, session=session).rows or ()
-    groups = (rows, *rehearsal.shown.get(session, ()))
+    return _unmarked(rows, *rehearsal.shown.get(session, ()))
+
+
+def _unmarked(*groups: Sequence[Row]) -> frozenset[tuple[str, bool]]:
+    """Role, and whether it is empty, of each row without a token."""
     return frozenset((row.role, not row.text.strip()) for group in groups for row in group if not row.tokens)
 
 
@@ -95,7 +99,7 @@ def broken_kinds(
         asks += [Ask(f"task {n}", "one moment", "42", "an answer of several words") for n in range(len(BROKEN_TOOLS) + 1)]
     recording: Recording = run(_broken, factory, able, arena, with_tokens(Workload(tuple(asks))))
     look = reopener.open_now(recording.final)
-    return frozenset((row.role, not row.text.strip()) for row in look.rows or () if not row.tokens)
+    return _unmarked(look.rows or ())
 
 
 def _broken(factory: AdapterFactory, able: Capabilities, arena: Arena, steps: Workload) -> Recording:
@@ -115,7 +119,7 @@ def _calibrated(able: Capabilities, workload: Workload, rehearsal: Rehearsal, re
     onward = reopener.onward(first.after or recording.final, session) if first.failure is None else None
     calibration = Calibration(
         goes_on=onward is not None and onward.failure is None,
-        kinds=frozenset((row.role, not row.text.strip()) for group in groups for row in group if not row.tokens),
+        kinds=_unmarked(*groups),
         altered=frozenset().union(*(_altered(own, group) for group in groups)),
         roles=roles,
         recast=recast,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import seed as seeded
@@ -43,6 +44,18 @@ STAGED = ("Crash", "WriteError", "ShortWrite", "LostWrite", "TornWrite", "LostAc
 """Faults that may be asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the caller of a search asked for, see `check`."""
+
+    faults: Any
+    models: Any
+    max_examples: int | None
+    seed: int | None
+    isolation: str
+    disk: str
+
+
 def check(
     adapter: Any,
     *,
@@ -63,15 +76,7 @@ def check(
         UsageError, AdapterError: the question was wrong.
     """
     __tracebackhide__ = True
-    options = {
-        "faults": faults,
-        "models": models,
-        "max_examples": max_examples,
-        "seed": seed,
-        "isolation": isolation,
-        "disk": disk,
-    }
-    return _gate(SessionMachine, adapter, context or Context(), **options)
+    return _gate(SessionMachine, adapter, context or Context(), _Wish(faults, models, max_examples, seed, isolation, disk))
 
 
 def run_machine(
@@ -105,38 +110,19 @@ def run_machine(
             why="a machine drives a store through one",
             fix="set the class attribute `adapter`",
         )
-    options = {
-        "faults": faults,
-        "models": models,
-        "max_examples": max_examples,
-        "seed": seed,
-        "isolation": isolation,
-        "disk": disk,
-    }
-    return _gate(machine, machine.adapter, context or Context(), **options)
+    return _gate(machine, machine.adapter, context or Context(), _Wish(faults, models, max_examples, seed, isolation, disk))
 
 
-def _gate(
-    machine: type[SessionMachine],
-    adapter: Any,
-    context: Context,
-    *,
-    faults: Any,
-    models: Any,
-    max_examples: int | None,
-    seed: int | None,
-    isolation: str,
-    disk: str,
-) -> SweepReport:
+def _gate(machine: type[SessionMachine], adapter: Any, context: Context, wish: _Wish) -> SweepReport:
     __tracebackhide__ = True
     _no_loop_runs()
-    check_disk(disk)
+    check_disk(wish.disk)
     reference = reference_of(adapter)
-    _replay_saved(adapter, reference, disk, context)
+    _replay_saved(adapter, reference, wish.disk, context)
     start = time.process_time()
-    with arena_on(disk, context.seed, context) as arena:
-        asked = models if models is not None else context.models
-        runner = Runner(as_factory(adapter), arena, isolation)
+    with arena_on(wish.disk, context.seed, context) as arena:
+        asked = wish.models if wish.models is not None else context.models
+        runner = Runner(as_factory(adapter), arena, wish.isolation)
         chosen = resolve(asked)
         search = Search(
             runner,
@@ -144,18 +130,18 @@ def _gate(
             fatal(runner.able.promise, [model.name for model in chosen] if asked is not None else None),
             STATES[context.profile],
             long=context.profile != "dev",
-            apart=isolation == "process",
+            apart=wish.isolation == "process",
         )
-        asked_for, search.instances, search.acks = _asked(faults, runner)
+        asked_for, search.instances, search.acks = _asked(wish.faults, runner)
         search.turns = tuple(name for name in asked_for if name in (*TURNS, "ClockStep"))
         search.names = tuple(name for name in asked_for if name not in (*STREAMS, *search.turns))
         search.streams = tuple(name for name in asked_for if name in STREAMS)
         if set(search.turns) & set(TURNS):
             runner.let_overlap()
-        keeper = Keeper(reference, context, disk)
+        keeper = Keeper(reference, context, wish.disk)
         with keeper.watching(), clock_of(arena, wanted="ClockStep" in search.turns):
-            found = _searched(machine, search, f"{reference} {context.test}", context, max_examples, seed)
-            empty = search.vacuous(_list(faults)) if not found else None
+            found = _searched(machine, search, f"{reference} {context.test}", context, wish.max_examples, wish.seed)
+            empty = search.vacuous(_list(wish.faults)) if not found else None
             if empty is not None:
                 raise empty
             for anomaly in found:

@@ -16,7 +16,6 @@ from pytest_durability.explore.drawn import OTHER, REPLIES, TEXTS, Writer
 from pytest_durability.faults import READS, Schedule, role_of
 from pytest_durability.history import Lane, Op
 from pytest_durability.recording import Recording
-from pytest_durability.verdict import Anomaly
 from pytest_durability.workload import Append, AppendMany, Ask, Close, Commit, On, PowerLoss, Reload, Retry, Step, Workload
 
 if TYPE_CHECKING:
@@ -45,6 +44,9 @@ PLAIN = 7
 Place = tuple[str, str, str]
 """Kind of operation, role of the file, name of the fault."""
 
+Places = dict[Place, list[Op | int]]
+"""See `_places`."""
+
 Spot = tuple[str, int, Place]
 """A place more closely: the call in which the operation is done (of reads that is not known), and how many such come before it there."""
 
@@ -62,26 +64,19 @@ def strike_places(search: Search, profile: str, seed: int, most: int | None = No
     for workload in _stories(search, chance, count) if count else ():
         search.examples += 1
         recording = search.runner.played(workload, Schedule(), arming=True)  # which sees the reads too
-        if _wrong(search, recording, Schedule()):
+        if search.shows(recording):
             return
-        for arm in (*_faults(search, recording, chance, struck), *_breaks(search, workload, chance)):
+        places = _places(search, recording)
+        for arm in (*_faults(recording, places, chance, struck), *_breaks(search, workload, chance)):
             told = search.runner.played((arm, *workload), Schedule(), arming=True)
-            if _wrong(search, told, Schedule(), since=min(told.strikes, default=0)):
+            if search.shows(told, since=min(told.strikes, default=0)):
                 return
-        for arm in _spots(search, recording, chance, known):
+        for arm in _spots(recording, places, chance, known):
             told = search.runner.played((arm, *workload), Schedule(), arming=True)
-            if search.glance(told, Schedule()) and _wrong(search, told, Schedule()):
+            if search.glance(told) and search.shows(told):
                 return
-        if search.deaths and _wrong(search, search.runner.played(_dying(search, workload, chance), Schedule()), Schedule()):
+        if search.deaths and search.shows(search.runner.played(_dying(search, workload, chance), Schedule())):
             return
-
-
-def _wrong(search: Search, recording: Recording, schedule: Schedule, since: int = 0) -> bool:
-    try:
-        search.examine(recording, schedule, since)
-    except Anomaly:
-        return True
-    return False
 
 
 def _stories(search: Search, chance: random.Random, count: int) -> Iterator[Workload]:
@@ -132,9 +127,8 @@ def _dying(search: Search, workload: Workload, chance: random.Random) -> list[St
     return [*steps[: at + 1], death, *(steps[at + 1 :] or [Retry()])]
 
 
-def _faults(search: Search, recording: Recording, chance: random.Random, struck: set[Place]) -> Iterator[Arm]:
+def _faults(recording: Recording, places: Places, chance: random.Random, struck: set[Place]) -> Iterator[Arm]:
     """A few faults for a story, armed at its start: at places that no fault struck yet, then anywhere."""
-    places = _places(search, recording)
     for _ in range(min(STRIKES, len(places))):
         place = chance.choice([place for place in places if place not in struck] or sorted(places))
         struck.add(place)
@@ -148,11 +142,11 @@ def _breaks(search: Search, workload: Workload, chance: random.Random) -> Iterat
         yield Arm(chance.choice(search.streams), chance.randrange(turns), chance.randrange(WAYS))
 
 
-def _spots(search: Search, recording: Recording, chance: random.Random, known: set[Spot]) -> Iterator[Arm]:
+def _spots(recording: Recording, places: Places, chance: random.Random, known: set[Spot]) -> Iterator[Arm]:
     """Some more, at spots that none struck yet."""
     nth, reads = _nth(recording), Counter[Place]()
     spots: dict[Spot, list[Op | int]] = {}
-    for place, wheres in _places(search, recording).items():
+    for place, wheres in places.items():
         for where in wheres:
             spot = ("", min(reads[place], 2), place) if isinstance(where, int) else (*nth[where.seq], place)
             reads[place] += 1
@@ -187,12 +181,12 @@ def _nth(recording: Recording) -> dict[int, tuple[str, int]]:
     return found
 
 
-def _places(search: Search, recording: Recording) -> dict[Place, list[Op | int]]:
+def _places(search: Search, recording: Recording) -> Places:
     """Where each fault that may be armed could strike in a story, in order.
 
     With the operations there; a read leaves none unless something strikes it, so of these the positions among all reads.
     """
-    found: dict[Place, list[Op | int]] = {}
+    found: Places = {}
     for name in search.names:
         kinds = INJECTORS[name][0]
         if kinds == READS:

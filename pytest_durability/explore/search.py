@@ -23,7 +23,7 @@ from pytest_durability.history import Lane, Outcome
 from pytest_durability.persistence import DEFAULT, LOCAL_POWER, PersistenceModel, fatal, resolve
 from pytest_durability.recording import Recording
 from pytest_durability.runner import Case, Runner
-from pytest_durability.verdict import Anomaly, SweepReport, VacuousRun
+from pytest_durability.verdict import Anomaly, SweepReport, VacuousRun, Verdict
 from pytest_durability.workload import FullDisk, PowerLoss, Workload
 from pytest_durability.world.disk.sqlite.modes import Mode, effective, in_force
 
@@ -95,6 +95,14 @@ class Search:
         for told in self._judged[key]:
             self._found(told)
 
+    def shows(self, recording: Recording, since: int = 0) -> bool:
+        """Whether a story shows something wrong; what that is, is in `found`. See `examine`."""
+        try:
+            self.examine(recording, Schedule(), since)
+        except Anomaly:
+            return True
+        return False
+
     def _first(self, case: Case) -> None:
         """Count a story that is new."""
         self.runner.canary(case)
@@ -113,18 +121,19 @@ class Search:
             case = self.runner.case(workload, fired, recording, calibrations)
         return case
 
-    def glance(self, recording: Recording, schedule: Schedule) -> bool:
+    def glance(self, recording: Recording) -> bool:
         """Whether a story is wrong as it went or as it ended: much cheaper than `examine`, which looks at every crash of it too."""
         try:
-            case = self._case(Workload(recording.steps), recording, schedule)
+            case = self._case(Workload(recording.steps), recording, Schedule())
             if at_boundary(self.runner, case) or self.runner.wedged(case):
                 return True
             end = len(case.history)
-            cut = Examiner(self.runner, case).newest(self._few()[0].name, end)
+            model = self._few()[0].name
+            cut = Examiner(self.runner, case).newest(model, end)
         except Anomaly:
             return True
         seen = self.runner.observe(cut.image())
-        return self.runner.judge(case, cut.image, seen, end, end, model=self._few()[0].name)[0].anomaly is not None
+        return self.runner.judge(case, cut.image, seen, end, end, model=model)[0].verdict is not Verdict.VALID
 
     def _wrong(self, case: Case, tell: Callable[[Examiner, Tally], None], upto: str = "", **only: int) -> list[Anomaly]:
         """What is wrong with a story, up to the weakest model that shows something; `tell` is given what was walked for it.
@@ -175,20 +184,18 @@ class Search:
     def distinct(self) -> list[Anomaly]:
         """What was found, without the steps and faults that it does not need; one story, the shortest, of each bug."""
         kept: dict[Identity, Anomaly] = {}
-        known: dict[tuple[Schedule, str, Parts], list[Told]] = {}
+        retold = functools.cache(self._retold)  # stories of one bug become stories of another one
         for told in sorted(
-            (shrunk(told, partial(self._again, told, known)) for told in self.found.values()), key=lambda told: told.length
+            (shrunk(told, partial(self._again, told, retold)) for told in self.found.values()), key=lambda told: told.length
         ):
             kept.setdefault(told.anomaly.identity, told.anomaly)
         return list(kept.values())
 
-    def _again(self, like: Told, known: dict[tuple[Schedule, str, Parts], list[Told]], parts: Parts) -> Told | None:
-        """The same harm in another story, if no more has to get lost for it; `known`: what was told of stories before."""
+    def _again(self, like: Told, retold: Callable[[Schedule, str, Parts], list[Told]], parts: Parts) -> Told | None:
+        """The same harm in another story, if no more has to get lost for it."""
         result = like.anomaly.result
-        key = self._asked(like), result.model if result is not None else "", parts
-        if key not in known:
-            known[key] = self._retold(*key)
-        return next((told for told in known[key] if told.anomaly.identity[:2] == like.anomaly.identity[:2]), None)
+        found = retold(self._asked(like), result.model if result is not None else "", parts)
+        return next((told for told in found if told.anomaly.identity[:2] == like.anomaly.identity[:2]), None)
 
     def _retold(self, asked: Schedule, model: str, parts: Parts) -> list[Told]:
         if all(isinstance(part, Arm) for part in parts):

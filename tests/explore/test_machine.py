@@ -181,27 +181,22 @@ def test_a_second_store_object_may_be_refused(context):
         check(refusing(declared=False), context=context, seed=1)
 
 
-def with_sessions(store):
-    """An adapter whose sessions live in one root."""
-    return type("Adapter", (stores.adapter(store),), {"sessions": True})
-
-
 def test_one_session_must_not_hurt_another(context):
     """Archives that two sessions share, with numbers that both use, take messages of the other one."""
-    found = findings(with_sessions(stores.SharesArchive), context, faults=["Crash"], models=KILL)
+    found = findings(stores.with_sessions(stores.SharesArchive), context, faults=["Crash"], models=KILL)
     assert found
     assert all("session='other'" in str(anomaly.result.workload) for anomaly in found)
-    again = replay(found[0].result.case_id, adapter=with_sessions(stores.Sound), context=context)
+    again = replay(found[0].result.case_id, adapter=stores.with_sessions(stores.Sound), context=context)
     assert again.verdict is Verdict.VALID
 
 
 def test_all_sessions_are_one_role(context):
     """A store whose sessions leave each other alone passes; a fault in one of them counts for all, and cases name the real files."""
-    report = check(with_sessions(stores.Sound), models=KILL, max_examples=24, seed=1, context=context)
+    report = check(stores.with_sessions(stores.Sound), models=KILL, max_examples=24, seed=1, context=context)
     roles = {point.role for point in report.coverage.reached | report.coverage.never}
     assert "<session>/live.jsonl" in roles
     assert not [role for role in roles if role.startswith(("session", "other"))]
-    found = findings(with_sessions(stores.InPlace), context, faults=["Crash"], models=KILL, max_examples=4)
+    found = findings(stores.with_sessions(stores.InPlace), context, faults=["Crash"], models=KILL, max_examples=4)
     assert "session/live.jsonl" in str(found[0].result.schedule)
 
 

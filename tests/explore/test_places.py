@@ -49,8 +49,8 @@ def searching():
 def struck(search):
     """The story as it is, and once for each spot with a fault there."""
     recording = search.runner.played(STORY, Schedule(), arming=True)
-    known, arms = set(), []
-    while more := list(places._spots(search, recording, random.Random(1), known)):
+    found, known, arms = places._places(search, recording), set(), []
+    while more := list(places._spots(recording, found, random.Random(1), known)):
         assert len(more) <= GLANCES
         arms += more
     return recording, arms
@@ -99,7 +99,7 @@ def test_a_glance_sees_what_a_fault_did(searching):
         search = searching(store)
         _, arms = struck(search)
         stories = [search.runner.played((arm, *STORY), Schedule(), arming=True) for arm in arms]
-        seen[store] = [told for told in stories if search.glance(told, Schedule())]
+        seen[store] = [told for told in stories if search.glance(told)]
         for told in seen[store][:2]:
             with pytest.raises(Anomaly):
                 search.examine(told, Schedule())
@@ -115,20 +115,11 @@ def test_the_plain_stories_alone_find_it(searching):
         assert search.found
 
 
-def with_sessions(store):
-    """An adapter of the store for a root with several sessions."""
-
-    class Several(stores.adapter(store)):
-        sessions = True
-
-    return Several
-
-
 @pytest.mark.parametrize(
     ("adapter", "anomaly", "breaks"),
     [
         (stores.adapter(stores.Sound, opened=2), LostAcknowledged, ()),
-        (with_sessions(stores.SharesArchive), Anomaly, ()),
+        (stores.with_sessions(stores.SharesArchive), Anomaly, ()),
         (streams.SavesAtTheEnd, LostDelivered, tuple(STREAMS)),
     ],
     ids=["second handle", "second session", "turn"],

@@ -423,6 +423,11 @@ def adapter(store, *, acknowledged="power-loss", archives=True, opened=1):
     return Adapter
 
 
+def with_sessions(store):
+    """An adapter whose sessions live in one root."""
+    return type("Adapter", (adapter(store),), {"sessions": True})
+
+
 JOURNAL_TWICE = adapter(JournalTwice)
 """An adapter that a worker process can find by its name."""
 JOURNAL_TWICE.__qualname__ = "JOURNAL_TWICE"
