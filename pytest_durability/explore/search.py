@@ -341,10 +341,11 @@ def points(case: Case, names: Iterable[str], sessions: Sequence[str] = ()) -> tu
     """
     offered: set[Point] = set()
     reached: set[Point] = set()
+    anyone = _of_any(sessions)
     kinds = {name: INJECTORS[name][0] for name in names if name in INJECTORS}
     strikes = set(case.recording.strikes)
     for op in case.history.lane(Lane.DISK):
-        role = role_of(_any_session(op.target, sessions)) or "-"
+        role = role_of(anyone(op.target)) or "-"
         if op.effect is not None:
             crash = Point(op.kind, role, "Crash")
             offered.add(crash)
@@ -354,20 +355,20 @@ def points(case: Case, names: Iterable[str], sessions: Sequence[str] = ()) -> tu
         if op.seq in strikes:
             reached.add(Point(op.kind, role, op.note if op.outcome is Outcome.FAILED else "ShortWrite"))
     if "ReadEIO" in kinds:
-        offered |= {Point(kind, _any_session(role, sessions), "EIO") for kind, role in set(case.recording.read)}
+        offered |= {Point(kind, anyone(role), "EIO") for kind, role in set(case.recording.read)}
     for fault in case.schedule:
         if isinstance(fault, (LostWrite, TornWrite, ShortWrite)):
             place = Place.parse(fault.at)
-            reached.add(Point(place.kind, _any_session(place.role, sessions), type(fault).__name__))
+            reached.add(Point(place.kind, anyone(place.role), type(fault).__name__))
     return offered, reached
 
 
-def _any_session(path: str, sessions: Sequence[str]) -> str:
-    """A path or role in which the name of a session, where it stands as a word, is the placeholder of all of them."""
+def _of_any(sessions: Sequence[str]) -> Callable[[str], str]:
+    """Makes the name of a session in a path or role, where it stands as a word, the placeholder of all of them."""
     if not sessions:
-        return path
+        return str
     names = "|".join(re.escape(form) for session in sessions for form in (session, role_of(session)))
-    return re.sub(rf"(?<![\w-])({names})(?![\w-])", "<session>", path)
+    return partial(re.compile(rf"(?<![\w-])({names})(?![\w-])").sub, "<session>")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -61,11 +61,7 @@ class _Lock:
     def _at_fork_reinit(self) -> None:
         self._inner = allocate_lock()
 
-    def __enter__(self) -> bool:
-        baton = _owner()
-        if baton is not None and not _a_tool(sys._getframe(1)):
-            baton.point()
-        return self.acquire()
+    __enter__ = acquire
 
     def __exit__(self, *exc: object) -> None:
         self.release()
